@@ -1,0 +1,1 @@
+"""Use-cases, called by the pages and the command line alike."""
