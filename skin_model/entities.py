@@ -159,3 +159,77 @@ class ModelState:
     status: str
     message: str = ""
     summary: ModelSummary | None = None
+
+
+BALANCES = ("none", "class-weights", "sqrt-class-weights", "sampling")
+AUGMENTATIONS = ("none", "light", "standard", "strong")
+OPTIMIZERS = ("adam", "adamw", "nadam")
+TASKS = ("diagnosis", "binary")
+MONITORS = ("loss", "balanced_accuracy", "macro_auc")
+
+
+def _option(default: Any, explanation: str) -> Any:
+    return field(default=default, metadata={"help": explanation})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training besides the data; valid once constructed.
+
+    Raises:
+        ConfigurationError: for a value out of its range, naming the bound.
+    """
+
+    network: str = _option("mobilenet", "custom_cnn, vgg_like, mobilenet or mobilenet_v2")
+    weights: str | None = _option(None, "to start from: imagenet, a weights file, or the best.keras of another run")
+    task: str = _option("diagnosis", "diagnosis (seven classes) or binary (malignant or not)")
+    size: int = _option(224, "side of the network's input in pixels")
+    epochs: int = _option(20, "passes over the training images")
+    batch: int = _option(32, "images per step")
+    learning_rate: float = _option(1e-3, "at its highest; cosine decay to zero over all epochs")
+    warmup_epochs: float = _option(1.0, "epochs in which the learning rate rises")
+    optimizer: str = _option("adam", "adam, adamw or nadam")
+    weight_decay: float = _option(0.0, "decoupled, for adamw")
+    label_smoothing: float = _option(0.05, "share of each target spread over all classes")
+    dropout: float = _option(0.2, "rate before the last dense layer")
+    frozen: float = _option(0.0, "share of the backbone's layers, from the input on, that are not trained")
+    balance: str = _option("sqrt-class-weights", "none, class-weights, sqrt-class-weights or sampling")
+    augmentation: str = _option("standard", "none, light, standard or strong")
+    monitor: str = _option(
+        "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
+    )
+    patience: int = _option(8, "epochs without a better figure before training stops")
+    validation: str = _option("fold0", "part of the split that chooses the best epoch")
+    seed: int = _option(0, "source of order, augmentation, dropout and new weights")
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("size", 32, 1024), ("epochs", 1, 1000), ("batch", 1, 1024), ("learning_rate", 1e-7, 1.0),
+            ("warmup_epochs", 0, 100), ("weight_decay", 0, 1), ("label_smoothing", 0, 0.5), ("dropout", 0, 0.9),
+            ("frozen", 0, 1), ("patience", 1, 1000), ("seed", 0, 2**31 - 1),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigurationError(f"{name} must lie between {low} and {high}; {value} was given.")
+        for name, known in (
+            ("task", TASKS), ("optimizer", OPTIMIZERS), ("balance", BALANCES), ("augmentation", AUGMENTATIONS),
+            ("monitor", MONITORS),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigurationError(f"{name} must be one of {', '.join(known)}; {value!r} was given.")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one finished epoch came to; figures of the seven classes are None for the binary task."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_balanced_accuracy: float
+    val_macro_auc: float
+    learning_rate: float
+    seconds: float

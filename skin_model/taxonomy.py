@@ -1,7 +1,8 @@
 """The seven HAM10000 diagnoses: the only place that knows their order.
 
-Terminology codes are given only where the standard's concept is exact; akiec, bkl and vasc are umbrella terms, so their
-primary coding stays the project's own code.  Groups follow the referral decision: pre-malignant akiec counts as malignant.
+Terminology codes are given only where the standard's concept is exact; akiec, bkl and vasc are umbrella terms, so
+their primary coding stays the project's own code.  Groups follow the referral decision: pre-malignant akiec counts as
+malignant.
 """
 
 from dataclasses import dataclass

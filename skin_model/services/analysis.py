@@ -1,16 +1,17 @@
 """From an uploaded image to probabilities, decision and class activation maps."""
 
-import io
-import time
+import logging
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from skin_model import settings
-from skin_model.entities import Analysis, DecodedImage, Example, Explanation, Patient, Prediction
+from skin_model import imaging, settings
+from skin_model.entities import Analysis, Example, Explanation, Patient, Prediction
+from skin_model.errors import SkinModelError
+from skin_model.explain import overlay as painting
+from skin_model.services import workspace
 from skin_model.taxonomy import CODES
-
-# PLACEHOLDER bodies, replaced by the integrator; the signatures are final.
 
 
 def analyse(*, data: bytes, patient: Patient | None = None) -> Analysis:
@@ -24,28 +25,59 @@ def analyse(*, data: bytes, patient: Patient | None = None) -> Analysis:
         ImageError: the bytes cannot be used; the message says why and what is accepted.
         BundleError: no model is fit for use.
     """
-    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    p = np.array([0.05, 0.05, 0.1, 0.02, 0.3, 0.45, 0.03], np.float32)
-    yy, xx = np.mgrid[-1:1:7j, -1:1:7j]
-    maps = {c: Explanation("Grad-CAM", c, np.exp(-((xx - 0.1 * i) ** 2 + yy**2) * 3).astype(np.float32)) for i, c in enumerate(CODES)}
-    time.sleep(0.05)
-    return Analysis(DecodedImage(pixels, "0" * 64), ((width - side) // 2, (height - side) // 2, side),
-                    Prediction(p, 0.2, "placeholder-0"), maps, patient or Patient())  # fmt: skip
+    classifier = workspace.classifier()
+    manifest = classifier.manifest
+    image = imaging.decode(data)
+    square = imaging.centre(imaging.fit(image.pixels, manifest.size))
+    answers = classifier.answer(square[None])
+    probabilities = classifier.probabilities(answers.logits)[0]
+    maps = classifier.head.gradcam(answers.features[0])
+    return Analysis(
+        image=image,
+        box=imaging.judged_box(*image.pixels.shape[:2]),
+        prediction=Prediction(probabilities, manifest.threshold, manifest.model_version),
+        explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
+        patient=patient or Patient(),
+    )
 
 
 def overlay(*, analysis: Analysis, target: str, opacity: float = 0.45) -> np.ndarray:
-    """The analysed image under the heat map of one class: RGB uint8 (H, W, 3), the size of the upload.
+    """The analysed image under the heat map of one class.
 
     Args:
         analysis: a finished analysis.
         target: class code whose map is shown.
         opacity: 0 (picture alone) to 1; the map's own strength scales it locally, so cold regions stay readable.
+
+    Returns:
+        RGB uint8 with the upload's aspect ratio, its longer side at most 1,200 pixels.
     """
-    return analysis.image.pixels
+    return painting.overlay(analysis.image.pixels, analysis.box, analysis.explanations[target].heat_map, opacity)
 
 
 def examples() -> list[Example]:
     """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic."""
-    return [Example(p.stem, p, p.stem.split("-")[0], True) for p in sorted((settings.ASSETS / "examples").glob("*.jpg"))]
+    data = settings.load().data
+    if data is not None:
+        try:
+            return list(_unseen(data, workspace.classifier().manifest.model_version))
+        except SkinModelError as error:
+            # the drawn ones below always work: a data set that moved must not empty the page
+            logging.getLogger(__name__).warning("SKIN_MODEL_DATA serves no examples: %s", error)
+    folder = settings.ASSETS / "examples"
+    return [Example(p.stem, p, p.stem.split("-")[0], True) for p in sorted(folder.glob("*.jpg"))]
+
+
+@lru_cache(maxsize=4)
+def _unseen(data: Path, version: str) -> tuple[Example, ...]:
+    """One image per class that the model has never met."""
+    from skin_model import bundle
+    from skin_model.dataset import ham10000
+    from skin_model.services.evaluation import read_seen
+
+    seen = read_seen(bundle.read(settings.load().bundle))
+    table = ham10000.read(data).table
+    fresh = table[~table["image_id"].isin(seen["image_id"]) & ~table["lesion_id"].isin(seen["lesion_id"])]
+    first = fresh.groupby("dx").first().reset_index()
+    rows = zip(first["image_id"], first["path"], first["dx"], strict=True)
+    return tuple(Example(name, path, code, synthetic=False) for name, path, code in rows)

@@ -1,18 +1,91 @@
 """The one place that wires things together: the model in use, loaded once per process, behind the first paint."""
 
-from skin_model.entities import ModelState, ModelSummary
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-# PLACEHOLDER body, replaced by the integrator; the signature is final.
+from skin_model import settings
+from skin_model.entities import ModelState, ModelSummary
+from skin_model.errors import BundleError
+
+if TYPE_CHECKING:
+    from skin_model.inference import Classifier
+
+Signature = tuple[tuple[str, int, int], ...]
+
+
+@dataclass
+class _Slot:
+    """One attempt to load one state of a bundle's folder."""
+
+    signature: Signature
+    done: threading.Event = field(default_factory=threading.Event)
+    classifier: "Classifier | None" = None
+    summary: ModelSummary | None = None
+    error: str = ""
+
+
+_lock = threading.Lock()
+_slots: dict[Path, _Slot] = {}
 
 
 def model_state() -> ModelState:
     """Tell whether the model is ready; the first call starts loading it in the background and returns at once."""
-    evaluation = {
-        "n": 1432, "accuracy": 0.8, "balanced_accuracy": 0.75, "macro_auc": 0.96, "macro_f1": 0.70,
-        "malignant": {"auc": 0.93, "threshold": 0.2, "sensitivity": 0.95, "specificity": 0.65, "precision": 0.4, "f1": 0.5},
-        "per_class": {c: {"recall": 0.7, "precision": 0.7, "f1": 0.7, "auc": 0.95, "n": 100}
-                      for c in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")},
-        "intervals": {"balanced_accuracy": [0.70, 0.80], "macro_auc": [0.95, 0.97], "malignant.sensitivity": [0.92, 0.97],
-                      "malignant.specificity": [0.62, 0.68], "unit": "lesion"},
-    }  # fmt: skip
-    return ModelState("ready", summary=ModelSummary("placeholder-0", "mobilenet", 224, 4, 0.2, 0.95, evaluation, "# Card"))
+    slot = _slot()
+    if not slot.done.is_set():
+        return ModelState("loading")
+    if slot.classifier is None:
+        return ModelState("failed", slot.error)
+    return ModelState("ready", summary=slot.summary)
+
+
+def classifier() -> "Classifier":
+    """The loaded model; waits for it.  Raises BundleError where it cannot be used."""
+    slot = _slot()
+    slot.done.wait()
+    if slot.classifier is None:
+        raise BundleError(slot.error)
+    return slot.classifier
+
+
+def _slot() -> _Slot:
+    """The model's state for the folder as it is now: a restored or replaced bundle is loaded without a restart."""
+    folder = settings.load().bundle
+    signature = _signature(folder)
+    with _lock:
+        slot = _slots.get(folder)
+        if slot is None or (slot.done.is_set() and slot.signature != signature):
+            slot = _slots[folder] = _Slot(signature)
+            threading.Thread(target=_load, args=(folder, slot), name="model-loader", daemon=True).start()
+        return slot
+
+
+def _signature(folder: Path) -> Signature:
+    try:
+        return tuple(sorted((e.name, e.stat().st_mtime_ns, e.stat().st_size) for e in folder.iterdir()))
+    except OSError:
+        return ()
+
+
+def _load(folder: Path, slot: _Slot) -> None:
+    try:
+        import numpy as np
+
+        from skin_model import bundle
+        from skin_model.inference import Classifier
+        from skin_model.services import models, prediction
+
+        made = bundle.read(folder)
+        loaded = Classifier(made)
+        prediction.require_diagnosis(loaded)
+        size = made.manifest.size
+        loaded.answer(np.zeros((1, size, size, 3), np.uint8))  # the first run allocates; no user should wait for it
+        slot.classifier, slot.summary = loaded, models.summary(made)
+    except BundleError as error:
+        slot.error = str(error)
+    except Exception as error:
+        slot.error = f"The model in {folder} cannot be loaded: {error}"
+        raise
+    finally:
+        slot.done.set()

@@ -1,0 +1,163 @@
+"""Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from pages.ui import widgets
+from pages.ui.frame import begin_page, explain_failure
+from skin_model.charts import display_copy, percent
+from skin_model.entities import SEXES, SITES, Example, ModelSummary, Patient
+from skin_model.errors import SkinModelError
+from skin_model.services import analysis
+from skin_model.taxonomy import BY_CODE
+
+state = begin_page("Analyse an image")
+
+ACCEPTED = "JPEG, PNG, TIFF, WebP, BMP or DICOM, up to 25 MB, shorter side at least 100 pixels"
+
+
+def take_in(*, ready: bool) -> None:
+    """Offer the uploader and the examples, and judge what was given once the model is ready.
+
+    Each judged file gets a fresh uploader, so that the next one can be dropped at once.
+    """
+    view = st.session_state
+    round_ = view.setdefault("uploads", 0)
+    upload = offer_next(round_) if "shown" in view else offer_first(round_)
+    chosen: Example | None = view.get("chosen")
+    if not ready or (upload is None and chosen is None):
+        return
+    view.uploads, view.chosen = round_ + 1, None
+    with st.spinner("Analysing …"):
+        if upload is not None:
+            judge(upload.name, take_bytes(upload))
+        elif chosen is not None:
+            judge(chosen.path.name, chosen.path.read_bytes(), chosen)
+    st.rerun()
+
+
+def offer_first(round_: int) -> UploadedFile | None:
+    """An empty page: a large target for the file, what was wrong with the last one, the examples."""
+    with st.container(key="first"):
+        upload = uploader(f"Drop a dermoscopic image here, or choose one ({ACCEPTED})", round_)
+    if "refused" in st.session_state:
+        with st.container(key="refused"):
+            st.error(st.session_state.refused)
+    if analysis.examples():
+        st.header("Or try an example", anchor=False)
+        offer_examples()
+    widgets.fetch_charts_ahead()
+    return upload
+
+
+def offer_next(round_: int) -> UploadedFile | None:
+    """A result is on the page: both offers in one low row above it."""
+    with st.container(key="next"):
+        left, right = st.columns([4, 1], vertical_alignment="bottom")
+    with left:
+        upload = uploader("Drop the next image here, or choose one", round_)
+    with right, st.popover("Try an example", width="stretch", key=f"examples-{round_}"):
+        offer_examples()
+    return upload
+
+
+def uploader(label: str, round_: int) -> UploadedFile | None:
+    # No list of types: a file of another kind gets the service's own sentence.
+    upload = st.file_uploader(label, key=f"upload-{round_}")
+    with st.container(key="too-large"):  # shown by the style sheet once the browser has refused a file
+        st.markdown("This file is larger than 25 MB and was not sent. Save the picture as a JPEG and drop it again.")
+    if state.status == "loading" and (upload is not None or st.session_state.get("chosen") is not None):
+        words = "The model is still loading. Your picture will be analysed as soon as it is ready."
+        st.info(words, icon=":material/hourglass_top:")
+    return upload
+
+
+def take_bytes(upload: UploadedFile) -> bytes:
+    """The bytes of an upload, which Streamlit would otherwise keep in memory until the browser leaves."""
+    data = upload.getvalue()
+    context = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_file(context.session_id, upload.file_id)
+    return data
+
+
+def judge(name: str, data: bytes, example: Example | None = None) -> None:
+    """Analyse one file; what was shown before goes, so that no result stands beside the wrong picture."""
+    view = st.session_state
+    view.pop("shown", None)
+    view.pop("refused", None)
+    try:
+        found = analysis.analyse(data=data)
+    except SkinModelError as error:
+        view.refused = f"{widgets.literal(name)}: {error}"
+        return
+    height, width = found.image.pixels.shape[:2]
+    view.shown = widgets.Shown(name, (width, height), display_copy(found), example)
+
+
+def offer_examples() -> None:
+    with st.container(horizontal=True, gap="small"):
+        for number, example in enumerate(analysis.examples(), start=1):
+            kind = "synthetic" if example.synthetic else "test image"
+            with st.container(width=128, gap="xxsmall"):
+                st.image(example.path, width=128, alt=f"Thumbnail {number}, {kind}")
+                st.button(
+                    f"Example {number}", key=f"example-{number}", width="stretch",
+                    on_click=st.session_state.update, args=({"chosen": example},),
+                )  # fmt: skip
+                st.caption(kind, text_alignment="center")
+
+
+def show(shown: widgets.Shown, summary: ModelSummary) -> None:
+    """Decision, then picture beside probabilities and controls, then what unfolds."""
+    key = shown.analysis.image.sha256
+    widgets.decision(shown, summary)
+    left, right = st.columns([6, 5], gap="large")
+    with right:
+        widgets.probabilities(shown)
+        target, opacity = choose_map(shown, key)
+    with left:
+        widgets.picture_under_map(shown, target, opacity)
+    with st.expander("Patient (optional)"):
+        patient = ask_patient(key)
+    if patient != Patient():
+        st.markdown(f"**Patient:** {describe(patient)} (not used by this model, which judges the picture alone)")
+    with st.expander("Details: exact probabilities, downloads, picture without map, file and model"):
+        widgets.details(shown, patient, summary)
+
+
+def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
+    """The class whose map is shown (at first the most likely) and how strongly it covers the picture."""
+    values = shown.analysis.prediction.by_code()
+    which, how = st.columns([3, 2])
+    target = which.selectbox(
+        "Map shown for", shown.ranked, key=f"target-{key}",
+        format_func=lambda code: f"{BY_CODE[code].name} ({percent(values[code])})",
+    )  # fmt: skip
+    strength = how.slider("Strength of the map", 0, 100, 45, step=5, format="%d %%", key="strength")
+    return target, strength / 100
+
+
+def ask_patient(key: str) -> Patient:
+    """Asked anew for each picture: one patient's particulars must never stand beside another's lesion."""
+    st.caption("Shown with the result and in its download; kept nowhere. This model does not use them.")
+    first, second, third = st.columns(3)
+    return Patient(
+        age=first.number_input("Age in years", 0, 120, None, placeholder="not known", key=f"age-{key}"),
+        sex=second.selectbox("Sex", SEXES, None, placeholder="not known", key=f"sex-{key}"),
+        site=third.selectbox("Site of the lesion", SITES, None, placeholder="not known", key=f"site-{key}"),
+    )
+
+
+def describe(patient: Patient) -> str:
+    age = None if patient.age is None else f"{patient.age} years"
+    return ", ".join(part for part in (age, patient.sex, patient.site) if part)
+
+
+if explain_failure(state):
+    st.stop()
+take_in(ready=state.status == "ready")
+if "shown" in st.session_state and state.summary is not None:
+    with st.container(key="result"):
+        show(st.session_state.shown, state.summary)

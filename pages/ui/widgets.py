@@ -1,0 +1,209 @@
+"""The pieces of a finished analysis: decision, picture under its map, probabilities, details."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.ui.viewer import picture_viewer
+from skin_model import charts
+from skin_model.charts import percent
+from skin_model.entities import (
+    Analysis,
+    DecodedImage,
+    Example,
+    Explanation,
+    ModelSummary,
+    Patient,
+)
+from skin_model.services import analysis as analysis_service
+from skin_model.taxonomy import BY_CODE, DIAGNOSES
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The analysis on the screen: view state of one session, never stored.
+
+    Attributes:
+        name: of the uploaded file or the example.
+        size: (width, height) of the upload in pixels; `analysis` holds a copy for the screen.
+        analysis: as the service gave it, the picture reduced for the screen.
+        example: the example it came from, None for an upload.
+    """
+
+    name: str
+    size: tuple[int, int]
+    analysis: Analysis
+    example: Example | None = None
+
+    @property
+    def ranked(self) -> list[str]:
+        """Class codes, the most likely first."""
+        by_code = self.analysis.prediction.by_code()
+        return sorted(by_code, key=lambda code: -by_code[code])
+
+
+def decision(shown: Shown, summary: ModelSummary) -> None:
+    """The decision at the operating point, in words."""
+    prediction = shown.analysis.prediction
+    found, point = _told_apart(prediction.malignant_probability, prediction.threshold)
+    aim = f"chosen to find {percent(summary.target_sensitivity)} of malignant lesions"
+    if prediction.refer:
+        with st.container(key="refer", gap=None):
+            st.header(f"{charts.MALIGNANT_MARK} Refer", anchor=False)
+            st.markdown(
+                f"Malignant probability **{found}** reaches the operating point of {point}, {aim}. "
+                "Many lesions referred at this point prove benign."
+            )
+        return
+    with st.container(key="below", gap=None):
+        st.header("Below the operating point", anchor=False)
+        st.markdown(
+            f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
+            "This does not rule out malignancy."
+        )
+
+
+def _told_apart(value: float, threshold: float) -> tuple[str, str]:
+    """Both as percents, with as many decimals (three at most) as it takes for them to read differently."""
+    pairs = [(percent(value, digits=d), percent(threshold, digits=d)) for d in range(4)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
+def picture_under_map(shown: Shown, target: str, opacity: float) -> None:
+    """The picture under the class activation map of one class, with the map's legend."""
+    analysis = shown.analysis
+    explanation, name = analysis.explanations[target], BY_CODE[target].name
+    empty = not explanation.heat_map.any()
+    title = f"{shown.name}: {'no evidence' if empty else explanation.method} for {name}"
+    image = analysis_service.overlay(analysis=analysis, target=target, opacity=opacity)
+    with st.container(key="picture"):
+        picture_viewer(image, analysis.box, alt=title, subject=analysis.image.sha256)
+    if empty:
+        st.info(f"Nothing in the picture speaks for this class ({name}), so there is no map to show.")
+    else:
+        st.html(
+            f'<div class="legend"><div>{explanation.method}: what speaks for <b>{name}</b></div>'
+            f'<span>little<i style="background:{_scale(analysis, opacity)}"></i>much</span></div>'
+        )
+    for sentence in _remarks(shown):
+        st.caption(sentence)
+
+
+def _remarks(shown: Shown) -> list[str]:
+    """What a reader of the picture must know besides the map."""
+    height, width = shown.analysis.image.pixels.shape[:2]
+    framed = "" if width == height else "Only the framed square is judged. "
+    remarks = [f"{framed}Scroll, pinch or press + and - to zoom, drag to move."]
+    remarks += [f"ⓘ {note}" for note in shown.analysis.image.notes]
+    if shown.example is not None:
+        truth = BY_CODE[shown.example.diagnosis].name
+        drawn = shown.example.synthetic
+        words = "This synthetic example was drawn to resemble" if drawn else "Confirmed diagnosis of this example"
+        remarks.append(f"ⓘ {words}: {truth}.")
+    return remarks
+
+
+def _scale(analysis: Analysis, opacity: float) -> str:
+    """The legend's colours, taken from the overlay itself: a ramp from 0 to 1 laid over a grey picture."""
+    ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (32, 1))
+    grey = DecodedImage(np.full((32, 32, 3), 225, dtype=np.uint8), sha256="")
+    target = analysis.prediction.diagnosis.code
+    strip = replace(analysis, image=grey, box=(0, 0, 32), explanations={target: Explanation("ramp", target, ramp)})
+    row = analysis_service.overlay(analysis=strip, target=target, opacity=opacity)[16, ::2]
+    return f"linear-gradient(to right, {', '.join(f'rgb({r},{g},{b})' for r, g, b in row)})"
+
+
+def probabilities(shown: Shown) -> None:
+    """The seven calibrated probabilities as bars."""
+    values = shown.analysis.prediction.by_code()
+    spoken = "; ".join(f"{BY_CODE[code].name} {percent(values[code])}" for code in shown.ranked)
+    st.plotly_chart(
+        charts.probability_bars(shown.analysis.prediction),
+        key="probabilities",
+        theme=None,
+        alt=f"Calibrated probabilities: {spoken}",
+        config={"displayModeBar": False},
+    )
+    st.caption(f"{charts.MALIGNANT_MARK} and hatching: malignant or pre-malignant, counted for referral.")
+
+
+def details(shown: Shown, patient: Patient, summary: ModelSummary) -> None:
+    """What unfolds: exact probabilities with downloads, the picture alone, file and model."""
+    rows = _table(shown)
+    numbers, alone = st.columns([1, 1], gap="large")
+    with numbers:
+        st.markdown("**Exact probabilities** (they sum to 1)")
+        lines = [f"| {name} | {group} | {value:.6f} |" for _, name, group, value in rows]
+        st.markdown("\n".join(["| Diagnosis | Group | Probability |", "|:--|:--|--:|", *lines]))
+        with st.container(horizontal=True):
+            _download("Download CSV", _as_csv(rows), "text/csv", f"{shown.name}.csv")
+            _download("Download JSON", _as_json(shown, patient), "application/json", f"{shown.name}.json")
+    with alone:
+        st.markdown("**Picture without map**")
+        st.image(shown.analysis.image.pixels, width="stretch", alt=f"{shown.name} without map")
+    width, height = shown.size
+    st.markdown(
+        f"**File** {literal(shown.name)}, {width} x {height} pixels  \n"
+        f"**SHA-256** `{shown.analysis.image.sha256}`  \n"
+        f"**Model** `{shown.analysis.prediction.model_version}` ({summary.network}, {summary.size} pixels, "
+        f"{_views(summary.views)})"
+    )
+
+
+def _views(count: int) -> str:
+    return "one view" if count == 1 else f"mean of {count} flipped and turned views"
+
+
+def literal(text: str) -> str:
+    """A file's name as code, so that nothing in it is taken for markup."""
+    return f"`{text.replace('`', '')}`"
+
+
+def _download(label: str, content: str, mime: str, name: str) -> None:
+    st.download_button(label, content, file_name=name, mime=mime, on_click="ignore")
+
+
+def _table(shown: Shown) -> list[tuple[str, str, str, float]]:
+    values = shown.analysis.prediction.by_code()
+    return [(d.code, d.name, d.group.value, values[d.code]) for d in DIAGNOSES]
+
+
+def _as_csv(rows: list[tuple[str, str, str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("code", "diagnosis", "group", "probability"))
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _as_json(shown: Shown, patient: Patient) -> str:
+    prediction = shown.analysis.prediction
+    record: dict[str, Any] = {
+        "image": shown.name,
+        "sha256": shown.analysis.image.sha256,
+        "probabilities": prediction.by_code(),
+        "diagnosis": prediction.diagnosis.code,
+        "malignant_probability": prediction.malignant_probability,
+        "threshold": prediction.threshold,
+        "refer": prediction.refer,
+        "model_version": prediction.model_version,
+        "notes": list(shown.analysis.image.notes),
+        "patient": asdict(patient),
+        "use": "assistive only; not a diagnosis; not cleared as a medical device; research and education",
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def fetch_charts_ahead() -> None:
+    """Have the browser load Plotly (some megabytes of script) while a picture is still being chosen.
+
+    The style sheet hides this empty figure from eyes and screen readers alike.
+    """
+    with st.container(key="charts-ahead"):
+        st.plotly_chart(go.Figure(go.Scatter()), key="charts-ahead-figure")

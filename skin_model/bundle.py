@@ -1,0 +1,140 @@
+"""One model on disk: the trained network and everything that must travel with it.
+
+network.keras     the trained network: the truth
+serving.xml/.bin  the same network for OpenVINO in float32, with feature map and embedding as further outputs
+head.npz          weights behind the feature map, for Grad-CAM without TensorFlow
+seen.csv.gz       every image the model has met in training, validation or calibration
+history.csv       the training, epoch by epoch
+evaluation.json   the report of `evaluate` on the test part
+card.md           the model card
+manifest.json     what is said here as data, with the SHA-256 of every other file; written last
+
+Reading verifies every hash: a Keras file can run code, so nothing unlisted or changed is ever opened.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skin_model.errors import BundleError
+from skin_model.taxonomy import CODES
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Attributes:
+        model_version: unique name.
+        task: "diagnosis" or "binary".
+        labels: class codes in the order of the network's outputs.
+        size: side of the input in pixels.
+        views: flipped and turned views averaged per analysis.
+        temperature: divides the averaged log probabilities.
+        threshold, target_sensitivity: operating point on the malignant probability, chosen on the calibration part.
+        training: the last training's settings; `stages` those of the trainings whose weights it started from.
+        data: name, split fingerprint and images and lesions per part.
+        agreement: largest difference between Keras and the serving form on real images, and their number.
+        environment: versions of the libraries that made it.
+        files: name -> SHA-256 of every other file.
+    """
+
+    model_version: str
+    created: str
+    network: str
+    task: str
+    labels: tuple[str, ...]
+    size: int
+    views: int
+    temperature: float
+    threshold: float
+    target_sensitivity: float
+    training: dict[str, Any]
+    data: dict[str, Any]
+    agreement: dict[str, float]
+    environment: dict[str, str]
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files all match its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """The file `name`, which must be listed in the manifest."""
+        if name not in self.manifest.files:
+            raise BundleError(f"The model {self.manifest.model_version} has no {name}; make the bundle again.")
+        return self.folder / name
+
+    def text(self, name: str) -> str:
+        """A listed text file's content, or "" where the bundle has none."""
+        return self.path(name).read_text() if name in self.manifest.files else ""
+
+
+def read(folder: Path) -> Bundle:
+    """Read a bundle and verify it.
+
+    Raises:
+        BundleError: missing, damaged, changed, of another format or another label order.
+    """
+    try:
+        raw = json.loads((folder / "manifest.json").read_text())
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"There is no model in {folder}: manifest.json is missing. Restore the folder, "
+            "or point SKIN_MODEL_BUNDLE to another one."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"The model's manifest in {folder} cannot be read ({error}). Restore the folder.") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
+    try:
+        manifest = Manifest(**(raw | {"labels": tuple(raw["labels"])}))
+    except (TypeError, KeyError) as error:
+        raise BundleError(f"The model's manifest in {folder} is incomplete ({error}). Restore the folder.") from error
+    if manifest.task == "diagnosis" and manifest.labels != CODES:
+        raise BundleError(
+            f"The model {manifest.model_version} orders its classes {', '.join(manifest.labels)}; this version expects "
+            f"{', '.join(CODES)}. Use the model with the version that made it."
+        )
+    for name, expected in manifest.files.items():
+        _verify(folder / name, expected, manifest.model_version)
+    return Bundle(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash every file of `folder` and write the manifest, last and by one rename.  Returns it with its hashes."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("manifest.json"))
+    raw = asdict(manifest) | {"files": {name: sha256(folder / name) for name in names}}
+    partial = folder / "manifest.json.partial"
+    partial.write_text(json.dumps(raw, indent=1) + "\n")
+    os.replace(partial, folder / "manifest.json")
+    return Manifest(**(raw | {"labels": tuple(raw["labels"])}))
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, expected: str, version: str) -> None:
+    try:
+        actual = sha256(path)
+    except OSError as error:
+        raise BundleError(f"The model {version} lacks {path.name}. Restore its folder {path.parent}.") from error
+    if actual != expected:
+        raise BundleError(
+            f"{path.name} of the model {version} was changed or damaged: its hash does not match the manifest. "
+            f"Restore its folder {path.parent}; until then nothing is analysed."
+        )

@@ -1,0 +1,250 @@
+"""The command line: the same use-cases without a browser."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from skin_model import settings
+from skin_model.entities import TrainingConfig
+from skin_model.errors import SkinModelError
+
+if TYPE_CHECKING:
+    from skin_model.inference import Classifier
+
+OK, SOME_FAILED, REFUSED, STOPPED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 where an image or a check failed, 2 where nothing could be done."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except SkinModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m skin_model", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_dataset(commands.add_parser("dataset", help="validate, draw or split a data set"))
+    _add_train(commands.add_parser("train", help="train one network"))
+    _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
+    _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
+    return parser
+
+
+def _add_dataset(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    validate = actions.add_parser("validate", help="report every problem of a data set at once")
+    validate.add_argument("folder", type=Path, metavar="DIR")
+    validate.set_defaults(run=_validate)
+    draw = actions.add_parser("draw", help="draw synthetic lesions in HAM10000's layout")
+    draw.add_argument("folder", type=Path, metavar="DIR", help="a new folder")
+    draw.add_argument("--lesions", type=int, default=20, help="lesions per class (default 20)")
+    draw.add_argument("--height", type=int, default=450, help="pixels (default 450)")
+    draw.add_argument("--width", type=int, default=600, help="pixels (default 600)")
+    draw.add_argument("--seed", type=int, default=0)
+    draw.set_defaults(run=_draw)
+    split = actions.add_parser("split", help="divide a data set by lesion into test, calibration and folds")
+    split.add_argument("folder", type=Path, metavar="DIR")
+    split.add_argument("file", type=Path, metavar="CSV", help="the table to write")
+    split.add_argument("--seed", type=int, default=0)
+    split.set_defaults(run=_split)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="HAM10000 or ISIC challenge folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of this run")
+    parser.add_argument("--split", type=Path, metavar="CSV", help="split to use; drawn from the seed by default")
+    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of --out")
+    for field in fields(TrainingConfig):
+        kind: Any = field.type if isinstance(field.type, type) else get_args(field.type)[0]
+        name = field.name.replace("_", "-")
+        explained = f"{field.metadata['help']} (default {field.default})"
+        parser.add_argument(f"--{name}", type=kind, default=field.default, help=explained, metavar=name.upper())
+    parser.set_defaults(run=_train)
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data set of the training")
+    parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the model")
+    parser.add_argument(
+        "--views", type=int, default=1, choices=(1, 2, 4, 8), help="views averaged per image (default 1)"
+    )
+    parser.add_argument(
+        "--sensitivity",
+        type=float,
+        default=0.95,
+        help="share of malignant calibration images that the operating point must find (default 0.95)",
+    )
+    parser.set_defaults(run=_bundle)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder searched for the images")
+    parser.add_argument("--labels", type=Path, required=True, metavar="CSV", help="HAM10000 metadata or ISIC one-hot")
+    _add_model(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
+    parser.add_argument("--allow-seen", action="store_true", help="score images the model has met, and say so")
+    parser.set_defaults(run=_evaluate)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files and folders")
+    _add_model(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers there, one object per image")
+    parser.set_defaults(run=_predict)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="BUNDLE", help="model folder (default: the model in use)")
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from skin_model.dataset import ham10000
+    from skin_model.progress import steps
+
+    with steps("validating") as advance:
+        problems = ham10000.validate(options.folder, progress=advance)
+    for problem in problems:
+        print(f"{'problem' if problem.fatal else 'note'}: {problem.sentence}")
+    fatal = sum(problem.fatal for problem in problems)
+    print(f"{fatal} problems, {len(problems) - fatal} notes")
+    return SOME_FAILED if fatal else OK
+
+
+def _draw(options: argparse.Namespace) -> int:
+    from skin_model.dataset import drawn
+    from skin_model.progress import steps
+
+    with steps("drawing") as advance:
+        drawn.draw_dataset(
+            options.folder,
+            lesions_per_class=options.lesions,
+            seed=options.seed,
+            height=options.height,
+            width=options.width,
+            progress=advance,
+        )
+    print(f"synthetic lesions drawn in {options.folder}")
+    return OK
+
+
+def _split(options: argparse.Namespace) -> int:
+    from skin_model.dataset import ham10000, splits
+
+    split = splits.draw(ham10000.read(options.folder).table, seed=options.seed)
+    splits.write(split, options.file)
+    print(split.groupby(["part", "dx"]).size().unstack(fill_value=0).to_string())
+    print(f"{options.file}: SHA-256 of the split {splits.fingerprint(split)}")
+    return OK
+
+
+def _train(options: argparse.Namespace) -> int:
+    from skin_model.progress import TrainingProgress
+    from skin_model.services import training
+
+    config = TrainingConfig(**{f.name: getattr(options, f.name) for f in fields(TrainingConfig)})
+    with TrainingProgress(config.epochs) as progress:
+        state = training.train(
+            data=options.data,
+            folder=options.out,
+            config=config,
+            split=options.split,
+            resume=options.resume,
+            on_batch=progress.batch,
+            on_epoch=progress.epoch,
+        )
+    print(f"best epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
+    return OK
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    from skin_model.services import models
+
+    made = models.make_bundle(
+        data=options.data,
+        runs=options.folder,
+        out=options.out,
+        views=options.views,
+        sensitivity=options.sensitivity,
+        progress=lambda stage: print(f"{stage} ...", file=sys.stderr),
+    )
+    print(f"{made.manifest.model_version}: {options.out}")
+    return OK
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from skin_model import bundle
+    from skin_model.evaluation import report
+    from skin_model.inference import Classifier
+    from skin_model.services import evaluation
+
+    made = bundle.read(options.model or settings.load().bundle)
+    found = evaluation.evaluate(
+        bundle=made,
+        classifier=Classifier(made),
+        images=options.images,
+        labels=options.labels,
+        allow_seen=options.allow_seen,
+    )
+    if options.json:
+        _write(options.json, found)
+    print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")
+    if options.allow_seen:
+        print("Images that the model has met were scored too: these figures flatter it.")
+    for figure, value, interval in report.table(found):
+        print(f"{figure:45s} {value:>8s}  {interval}")
+    return OK
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from skin_model.services import prediction
+
+    failed = 0
+    objects = []
+    for judged in prediction.predict(classifier=_classifier(options.model), paths=options.paths):
+        failed += judged.prediction is None
+        objects.append(judged.to_json())
+        if judged.prediction is None:
+            print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
+        elif not options.json:
+            p = judged.prediction
+            decision = "refer" if p.refer else "below the operating point"
+            print(
+                f"{judged.path}: {p.diagnosis.code} {p.probabilities.max():.3f}, "
+                f"malignant {p.malignant_probability:.3f}: {decision}"
+            )
+    if options.json:
+        _write(options.json, objects)
+    if not objects:
+        print("error: no image was found; name files, or folders that hold images", file=sys.stderr)
+        return REFUSED
+    return SOME_FAILED if failed else OK
+
+
+def _classifier(folder: Path | None) -> "Classifier":
+    from skin_model import bundle
+    from skin_model.inference import Classifier
+
+    return Classifier(bundle.read(folder or settings.load().bundle))
+
+
+def _write(path: Path, content: object) -> None:
+    """Write JSON whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise SkinModelError(f"{path} cannot be written: {error.strerror}. Name another file.") from error

@@ -1,0 +1,56 @@
+"""From a trained `.keras` file to what is served: the same float32 network for OpenVINO, and the head's weights."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skin_model.errors import BundleError
+from skin_model.explain.activation import Head
+
+TOLERANCE = 1e-4  # largest difference of a probability between Keras and the serving form
+
+
+def load_keras(path: Path) -> Any:
+    """Load a network written by this project's own training; safe mode, and the caller has checked the hash."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path.name} cannot be loaded as a Keras network ({error}). Train it again.") from error
+
+
+def convert(model: Any, folder: Path) -> None:
+    """Write `serving.xml`, `serving.bin` and `head.npz`; outputs are probabilities, embedding and last feature map."""
+    import keras
+    import openvino
+
+    output = model.get_layer("output")
+    serving = keras.Model(model.inputs, [output.output, output.input, model.get_layer("features").output])
+    with tempfile.TemporaryDirectory() as saved:
+        serving.export(saved, verbose=False)
+        converted = openvino.convert_model(saved)
+    openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=False)
+    Head.of(model).save(folder / "head.npz")
+
+
+def largest_difference(model: Any, images: np.ndarray, served: np.ndarray) -> float:
+    """The largest difference of any probability between Keras and the serving form.
+
+    Args:
+        model: the Keras network.
+        images: float32 (N, s, s, 3) in [0, 1], real ones.
+        served: (N, K), the serving form's outputs for them.
+
+    Raises:
+        BundleError: where it exceeds `TOLERANCE`.
+    """
+    difference = float(np.abs(np.asarray(model.predict(images, verbose=0)) - served).max())
+    if not difference <= TOLERANCE:
+        raise BundleError(
+            f"The serving form differs from the Keras network by {difference:.2g} in a probability, more than "
+            f"{TOLERANCE:g} allows; no bundle was made. Check the installed OpenVINO version."
+        )
+    return difference

@@ -1,0 +1,79 @@
+"""Batches for training and validation from image files, without TensorFlow; any Keras back end can take them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skin_model import imaging
+from skin_model.dataset.augmentation import STRENGTHS, augment
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Every batch of every epoch, each a pure function of (seed, epoch, position).
+
+    Attributes:
+        paths: image files.
+        targets: float32 (N, K): one-hot classes, or (N, 1) malignant or not.
+        weights: float32 (N,): what each image counts in the loss.
+        shares: float (N,) summing to 1: the chance of each image per draw, or None to take each once an epoch.
+        size: side of the network's input in pixels.
+        batch: images per batch.
+        augmentation: key of `augmentation.STRENGTHS`.
+        seed: source of order and augmentation.
+        ordered: keep the files' order, for validation.
+    """
+
+    paths: Sequence[Path]
+    targets: np.ndarray
+    weights: np.ndarray
+    size: int
+    batch: int
+    augmentation: str = "none"
+    seed: int = 0
+    shares: np.ndarray | None = None
+    ordered: bool = False
+
+    def __len__(self) -> int:
+        return -(-len(self.paths) // self.batch)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of one epoch, int (N,), in the order in which they are seen."""
+        rows = len(self.paths)
+        if self.ordered:
+            return np.arange(rows)
+        rng = np.random.default_rng([self.seed, epoch])
+        return rng.permutation(rows) if self.shares is None else rng.choice(rows, rows, p=self.shares)
+
+    def load(self, row: int, epoch: int, position: int) -> np.ndarray:
+        """One augmented image, uint8 (size, size, 3)."""
+        fitted = imaging.fit(imaging.read(Path(self.paths[row])).pixels, self.size)
+        return augment(fitted, STRENGTHS[self.augmentation], np.random.default_rng([self.seed, epoch, position]))
+
+    def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Batch `number` of an epoch in its `order`: images float32 (B, s, s, 3) in [0, 1], targets, weights."""
+        start = number * self.batch
+        rows = order[start : start + self.batch]
+        images = np.stack([self.load(int(row), epoch, start + i) for i, row in enumerate(rows)])
+        return imaging.to_network(images), self.targets[rows], self.weights[rows]
+
+
+def as_keras(batches: Batches, epoch: int, workers: int = 2) -> Any:
+    """One epoch as a `keras.utils.PyDataset`, which every back end's `fit` takes; threads work ahead of the network."""
+    import keras
+
+    class Epoch(keras.utils.PyDataset):
+        def __init__(self) -> None:
+            super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+            self.order = batches.order(epoch)
+
+        def __len__(self) -> int:
+            return len(batches)
+
+        def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return batches.get(epoch, number, self.order)
+
+    return Epoch()

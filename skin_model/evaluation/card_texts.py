@@ -1,0 +1,46 @@
+"""The standing sentences of a model card; no figure stands here, they come from the evaluation."""
+
+SEVEN_CLASSES = "gives probabilities of seven diagnoses"
+BINARY = "gives a probability of malignancy"
+NOT_SEVEN = "Not defined: this model only tells malignant from benign."
+
+INTENDED = """\
+This model {answer} for one dermoscopic image of one pigmented skin lesion, for research
+and education, beside the judgement of a clinician who knows dermoscopy.
+
+It is assistive only: it is not a diagnosis, and it is not cleared as a medical device. It is not meant for
+deciding alone whether a lesion is removed or left, for screening without a clinician, for patients judging
+themselves, or for images other than dermoscopy."""
+
+PROTOCOL = """\
+All images of one lesion lie in the same part of the split. The test part was set aside before anything was
+chosen and served only for the figures below. Network, training length and settings were chosen on the other
+parts; the temperature and the operating point were fitted on the calibration part, with which no weight was
+trained. The figures are of exactly the function that the app calls."""
+
+LIMITS = (
+    "Photographs that are not dermoscopic were not in the data; the model still answers, and may seem sure.",
+    "A lesion outside the seven classes it learned is judged as if it were one of them.",
+    "akiec, bkl and vasc are umbrella terms for several diagnoses; the model does not tell these apart.",
+    "The figures say nothing of other clinics, cameras and populations, where such models usually do worse.",
+    "An image that is not referred may still show a malignant lesion; the sensitivity says how often.",
+)
+
+HAM10000_LIMITS = (
+    "Dermatofibromas (df) and vascular lesions (vasc) are few in HAM10000, so little was learned of them.",
+    "The images come from two centres (Vienna and Queensland), mostly from patients with lighter skin; there "
+    "is no figure for darker skin.",
+    "Malignant lesions were confirmed by histology, many naevi by follow-up or consensus, so benign and "
+    "malignant images differ in more than the diagnosis.",
+    "Specialists selected the lesions; the share of malignant ones is not that of a practice, so precision "
+    "and calibration do not carry over to another share.",
+)
+
+HAM10000_LICENCE = """\
+The weights were learned from the images of HAM10000 (Tschandl, Rosendahl and Kittler, Scientific Data 2018,
+doi:10.7910/DVN/DBW86T), which are under CC BY-NC 4.0: use the weights for non-commercial purposes only and
+name the source. The code is under Apache-2.0."""
+
+OTHER_LICENCE = """\
+The weights inherit the conditions of the images they were learned from; the licence of these images is not
+recorded. The code is under Apache-2.0."""

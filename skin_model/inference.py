@@ -1,0 +1,114 @@
+"""A bundle's serving form, loaded once: calibrated probabilities, embeddings and feature maps, no TensorFlow."""
+
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from skin_model import imaging
+from skin_model.bundle import Bundle
+from skin_model.errors import BundleError
+from skin_model.evaluation.calibration import sigmoid, softmax
+from skin_model.explain.activation import Head
+
+VIEWS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network says of N images.
+
+    Attributes:
+        logits: float64 (N, K), mean over the views; log probabilities, or the malignant logit of a binary network.
+        embeddings: float32 (N, D), unturned view.
+        features: float32 (N, h, w, C), last feature map of the unturned view.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    features: np.ndarray
+
+
+class Classifier:
+    """A loaded bundle; safe to call from many threads at once.
+
+    Raises:
+        BundleError: where the serving form cannot be executed.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        import openvino
+
+        self.manifest = bundle.manifest
+        self.head = Head.load(bundle.path("head.npz"))
+        try:
+            # bfloat16, OpenVINO's own choice on some processors, would change probabilities in the third digit
+            self._compiled = openvino.Core().compile_model(
+                bundle.path("serving.xml"),
+                "CPU",
+                {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+            )
+        except RuntimeError as error:
+            raise BundleError(f"The model {bundle.manifest.model_version} cannot be executed here: {error}") from error
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+
+    def answer(self, squares: np.ndarray, views: int | None = None) -> Answers:
+        """Run the network on images prepared by `imaging.fit` and `imaging.centre`.
+
+        Args:
+            squares: uint8 (N, size, size, 3).
+            views: how many views to average; the bundle's own number by default.
+        """
+        views = views or self.manifest.views
+        inputs = imaging.to_network(turned(squares, views))  # (views * N, s, s, 3), view by view
+        outputs, embeddings, features = self._run(inputs)
+        count = len(squares)
+        logits = to_logits(outputs).reshape(views, count, -1).mean(0)
+        return Answers(logits, embeddings[:count], features[:count])
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities: float32 (N, 7), or (N, 1) malignant for a binary network."""
+        calibrate = softmax if self.manifest.task == "diagnosis" else sigmoid
+        return calibrate(logits, self.manifest.temperature)
+
+    def outputs(self, inputs: np.ndarray) -> np.ndarray:
+        """The network's bare outputs (N, K) for images float32 (N, s, s, 3) in [0, 1], as Keras would give them."""
+        return self._run(inputs)[0]
+
+    def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        try:
+            request = self._requests.get_nowait()
+        except Empty:
+            request = self._compiled.create_infer_request()
+        try:
+            request.infer([inputs], share_inputs=True)
+            first, second, third = (request.get_output_tensor(i).data.copy() for i in range(3))
+        finally:
+            self._requests.put(request)
+        return first, second, third
+
+
+def turned(squares: np.ndarray, views: int) -> np.ndarray:
+    """Flipped and turned views of square images: (views * N, s, s, 3), all of the first view, then of the second...
+
+    Args:
+        squares: (N, s, s, 3).
+        views: 1 (as it is), 2 (and mirrored), 4 (and upside down), 8 (and turned by a quarter).
+    """
+    if views not in VIEWS:
+        raise ValueError(f"views must be one of {VIEWS}; {views} was given")
+    stack = [squares]
+    if views >= 2:
+        stack += [x[:, :, ::-1] for x in stack]
+    if views >= 4:
+        stack += [x[:, ::-1] for x in stack]
+    if views >= 8:
+        stack += [x.transpose(0, 2, 1, 3) for x in stack]
+    return np.concatenate(stack) if views > 1 else squares
+
+
+def to_logits(outputs: np.ndarray) -> np.ndarray:
+    """Log probabilities float64 (N, 7) of softmax outputs, or the logit (N, 1) of sigmoid outputs."""
+    p = np.clip(outputs.astype(np.float64), 1e-12, 1.0)
+    return np.log(p) if p.shape[1] > 1 else np.log(p) - np.log(np.clip(1 - p, 1e-12, 1.0))

@@ -1,0 +1,139 @@
+"""Judge many image files: the same function as the analyse page, in batches."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skin_model import imaging
+from skin_model.entities import Prediction
+from skin_model.errors import BundleError, ImageError
+from skin_model.inference import Classifier
+
+BATCH = 32
+READERS = 2
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One file on its way into the network; `error` says why it cannot go."""
+
+    path: Path
+    square: np.ndarray | None = None
+    sha256: str = ""
+    pixels: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One file with its answer, or the reason why it has none."""
+
+    path: Path
+    sha256: str
+    prediction: Prediction | None
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `predict --json`."""
+        if self.prediction is None:
+            return {"image": str(self.path), "error": self.error}
+        return {
+            "image": str(self.path),
+            "sha256": self.sha256,
+            "probabilities": self.prediction.by_code(),
+            "diagnosis": self.prediction.diagnosis.code,
+            "malignant_probability": self.prediction.malignant_probability,
+            "refer": self.prediction.refer,
+            "model_version": self.prediction.model_version,
+        }
+
+
+def predict(*, classifier: Classifier, paths: Iterable[Path], views: int | None = None) -> Iterator[Judged]:
+    """Judge files and folders, one answer per image in the order given; a bad file never stops the others.
+
+    Args:
+        classifier: a loaded seven-class model.
+        paths: image files, or folders whose images (by suffix) are taken recursively, sorted.
+        views: views to average; the bundle's own number by default.
+
+    Raises:
+        BundleError: for a model without the seven classes.
+    """
+    require_diagnosis(classifier)
+    size = classifier.manifest.size
+    for group in batches(load(listed(paths), size)):
+        squares = [item.square for item in group if item.square is not None]
+        probabilities: Iterator[np.ndarray] = iter(())
+        if squares:
+            probabilities = iter(classifier.probabilities(classifier.answer(np.stack(squares), views).logits))
+        for item in group:
+            prediction = None
+            if item.square is not None:
+                prediction = Prediction(
+                    next(probabilities), classifier.manifest.threshold, classifier.manifest.model_version
+                )
+            yield Judged(item.path, item.sha256, prediction, item.error)
+
+
+def require_diagnosis(classifier: Classifier) -> None:
+    """Refuse a binary model where the seven classes are needed."""
+    if classifier.manifest.task != "diagnosis":
+        raise BundleError(
+            f"The model {classifier.manifest.model_version} only tells benign from malignant; it can be evaluated "
+            "but not used on patients' images. Choose a model of the seven classes."
+        )
+
+
+def listed(paths: Iterable[Path]) -> Iterator[Path]:
+    """Expand folders to the images in them."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        else:
+            yield path
+
+
+def load(paths: Iterable[Path], size: int, with_pixels: bool = False) -> Iterator[Loaded]:
+    """Read and prepare files ahead of the network, in order, in threads; at most two batches wait in memory.
+
+    Args:
+        paths: files.
+        size: side of the network's input.
+        with_pixels: also hash the decoded pixels.
+    """
+
+    def one(path: Path) -> Loaded:
+        try:
+            image = imaging.read(path)
+        except ImageError as error:
+            return Loaded(path, error=str(error))
+        square = imaging.centre(imaging.fit(image.pixels, size))
+        return Loaded(path, square, image.sha256, imaging.pixel_hash(image.pixels) if with_pixels else "")
+
+    waiting: deque[Future[Loaded]] = deque()
+    with ThreadPoolExecutor(READERS) as pool:
+        for path in paths:
+            waiting.append(pool.submit(one, path))
+            if len(waiting) >= 2 * BATCH:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def batches(items: Iterable[Loaded]) -> Iterator[list[Loaded]]:
+    """Group items by `BATCH`."""
+    group: list[Loaded] = []
+    for item in items:
+        group.append(item)
+        if len(group) == BATCH:
+            yield group
+            group = []
+    if group:
+        yield group

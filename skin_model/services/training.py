@@ -1,0 +1,57 @@
+"""Start or go on with a training on a data set and its split."""
+
+from pathlib import Path
+
+from skin_model.dataset import ham10000, splits
+from skin_model.entities import TrainingConfig
+from skin_model.errors import DatasetError
+from skin_model.training import run
+
+
+def train(
+    *,
+    data: Path,
+    folder: Path,
+    config: TrainingConfig,
+    split: Path | None = None,
+    resume: bool = False,
+    on_batch: run.OnBatch | None = None,
+    on_epoch: run.OnEpoch | None = None,
+) -> run.RunState:
+    """Train one network on all folds but the validation fold; the test and calibration parts stay untouched.
+
+    Args:
+        data: HAM10000 or ISIC challenge folder.
+        folder: the run's folder; the split in force is kept there as `split.csv`.
+        config: all settings.
+        split: a split table; by default one is drawn from the configuration's seed.
+        resume: go on with the run in `folder`.
+
+    Raises:
+        DatasetError, TrainingError, ConfigurationError: with a sentence on what to mend.
+    """
+    table = ham10000.read(data).table
+    kept = folder / "split.csv"
+    if split is not None:
+        parts = splits.read(split)
+    elif resume and kept.is_file():
+        parts = splits.read(kept)
+    else:
+        parts = splits.draw(table, seed=config.seed)
+    part = splits.assign(table, parts)
+    if config.validation not in set(part):
+        raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(set(part)))}.")
+    folds = part.str.startswith("fold")
+    if not (folder / "run.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        splits.write(parts, kept)
+    return run.train(
+        config=config,
+        training=table[folds & (part != config.validation)],
+        validation=table[part == config.validation],
+        folder=folder,
+        data=splits.fingerprint(parts),
+        resume=resume,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+    )

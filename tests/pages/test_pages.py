@@ -1,0 +1,298 @@
+"""The pages, run without a browser: what a person reads in each state.
+
+The services are replaced, so that these tests speak of the pages alone and need no trained model.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from skin_model.entities import (
+    Analysis,
+    DecodedImage,
+    Example,
+    Explanation,
+    ModelState,
+    ModelSummary,
+    Patient,
+    Prediction,
+)
+from skin_model.errors import ImageError
+from skin_model.services import analysis as analysis_service
+from skin_model.services import workspace
+from skin_model.taxonomy import CODES, DIAGNOSES
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py")))]
+PROBABILITIES = np.array([0.05, 0.06, 0.1, 0.01, 0.25, 0.45, 0.08], dtype=np.float32)
+NOT_READABLE = "This file is not a readable image. Give a JPEG, PNG, TIFF, WebP, BMP or DICOM file."
+EVALUATION: dict[str, Any] = {
+    "n": 1432, "balanced_accuracy": 0.753, "macro_auc": 0.962,
+    "malignant": {"auc": 0.93, "threshold": 0.12, "sensitivity": 0.948, "specificity": 0.652},
+    "per_class": {c: {"recall": 0.5 + i / 20, "n": 100 + i} for i, c in enumerate(CODES)} | {"df": None},
+    "confusion_matrix": [[40, 9, 1, 0, 0, 0, 0]] * 7,
+    "intervals": {"macro_auc": [0.95, 0.97], "malignant.sensitivity": [0.92, 0.97], "unit": "lesion"},
+}  # fmt: skip
+SUMMARY = ModelSummary("some-model-1", "mobilenet", 224, 4, 0.12, 0.95, EVALUATION, "# Card of some-model")
+
+
+@dataclass
+class Services:
+    """What stands in for the services; a test sets what it needs before or between two runs of a page."""
+
+    state: ModelState = ModelState("ready", summary=SUMMARY)  # noqa: RUF009  # frozen
+    probabilities: np.ndarray = field(default_factory=PROBABILITIES.copy)
+    empty_map: str | None = None
+    notes: tuple[str, ...] = ()
+    examples: list[Example] = field(default_factory=list)
+    analysed: list[bytes] = field(default_factory=list)
+    overlaid: list[str] = field(default_factory=list)
+
+    def analyse(self, *, data: bytes, patient: Patient | None = None) -> Analysis:
+        self.analysed.append(data)
+        if not data.startswith(b"\x89PNG"):
+            raise ImageError(NOT_READABLE)
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        ramp = np.linspace(0, 1, 49, dtype=np.float32).reshape(7, 7)
+        maps = {c: Explanation("Grad-CAM", c, ramp * (c != self.empty_map)) for c in CODES}
+        image = DecodedImage(pixels, hashlib.sha256(data).hexdigest(), self.notes)
+        return Analysis(image, (30, 0, 120), Prediction(self.probabilities, 0.12, "some-model-1"), maps)
+
+    def overlay(self, *, analysis: Analysis, target: str, opacity: float = 0.45) -> np.ndarray:
+        self.overlaid.append(target)
+        return analysis.image.pixels
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> Services:
+    fake = Services()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(workspace, "model_state", lambda: fake.state)
+    monkeypatch.setattr(analysis_service, "analyse", fake.analyse)
+    monkeypatch.setattr(analysis_service, "overlay", fake.overlay)
+    monkeypatch.setattr(analysis_service, "examples", lambda: fake.examples)
+    return fake
+
+
+def open_page(page: str) -> AppTest:
+    """A page opened by its own address, app.py not having run."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    return (app if page == "app.py" else app.switch_page(page)).run()
+
+
+def words(app: AppTest) -> str:
+    """Everything that is written on the page."""
+    shown = [*app.title, *app.header, *app.markdown, *app.caption, *app.error, *app.info, *app.get("html")]
+    texts = [getattr(element, "value", None) or element.proto.body for element in shown]
+    texts += [f"{metric.label} {metric.value}" for metric in app.metric]
+    return "\n".join(texts).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def picture(shade: int = 120) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (180, 120), (shade, 90, 80)).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(app: AppTest, data: bytes, name: str = "lesion.png") -> AppTest:
+    return app.file_uploader[0].upload(name, data, "image/png").run()
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("status", ["ready", "loading", "failed"])
+def test_every_page_opened_cold_shows_the_disclaimer_in_every_state(services: Services, page: str, status: str) -> None:
+    services.state = ModelState(status, "The model's file is damaged.", SUMMARY if status == "ready" else None)
+    app = open_page(page)
+    assert not app.exception
+    text = words(app).lower()
+    for part in (
+        "assistive only",
+        "not a diagnosis",
+        "not cleared as a medical device",
+        "research and education",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_failed_model_is_explained_and_nothing_can_be_analysed(services: Services, page: str) -> None:
+    services.state = ModelState("failed", "The model's file is damaged; put the bundle back.")
+    app = open_page(page)
+    assert "The model's file is damaged; put the bundle back." in app.error[0].value
+    assert not app.file_uploader
+    assert not app.button
+    assert not services.analysed
+
+
+def test_the_home_page_says_how_good_the_model_is_with_intervals_and_numbers_of_images(
+    services: Services,
+) -> None:
+    text = words(open_page("app.py"))
+    assert "some-model-1" in text
+    assert "1,432 test pictures" in text
+    assert "95 of 100" in text
+    assert "(92 to 97)" in text
+    assert "(0.95 to 0.97)" in text
+    assert "Of 100 melanomas in the test part, 70 are named melanoma" in text
+    for diagnosis in DIAGNOSES:
+        assert diagnosis.name in text
+    assert "not in the test part" in text
+    assert "# Card of some-model" in text
+
+
+def test_a_model_without_evaluation_is_shown_without_invented_figures(services: Services) -> None:
+    bare = ModelSummary("bare-1", "mobilenet", 224, 1, 0.5, 0.95, {}, "card")
+    services.state = ModelState("ready", summary=bare)
+    app = open_page("app.py")
+    assert not app.exception
+    assert not app.metric
+    assert "No evaluation came with this model" in words(app)
+
+
+def test_the_home_page_comes_up_while_the_model_loads_and_fills_in_once_it_is_ready(
+    services: Services,
+) -> None:
+    services.state = ModelState("loading")
+    app = open_page("app.py")
+    assert "The model is loading" in words(app)
+    services.state = ModelState("ready", summary=SUMMARY)
+    app.run()
+    assert "is loading" not in words(app)
+    assert app.metric
+
+
+def test_an_upload_shows_decision_seven_names_and_their_probabilities(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert not app.exception
+    text = words(app)
+    assert "Refer" in app.header[0].value
+    assert "Malignant probability **36 %** reaches the operating point of 12 %" in text
+    assert "95 % of malignant lesions" in text
+    (chart,) = app.get("plotly_chart")
+    (bars,) = json.loads(chart.proto.spec)["data"]
+    assert set(bars["y"]) == {d.name for d in DIAGNOSES}
+    exact = [float(row.split("|")[3]) for row in text.splitlines() if row.startswith("| ") and "benign" in row]
+    assert exact == pytest.approx([0.1, 0.01, 0.45, 0.08])
+
+
+def test_a_low_malignant_probability_is_not_taken_for_the_all_clear(services: Services) -> None:
+    services.probabilities = np.array([0.001, 0.001, 0.1, 0.1, 0.001, 0.697, 0.1], dtype=np.float32)
+    text = words(upload(open_page("pages/analyse.py"), picture()))
+    assert "Malignant probability **<1 %** does not reach the operating point of 12 %" in text
+    assert "does not rule out malignancy" in text
+
+
+def test_a_probability_close_to_the_operating_point_is_written_so_that_they_differ(
+    services: Services,
+) -> None:
+    services.probabilities = np.array([0.039, 0.04, 0.2, 0.2, 0.04, 0.281, 0.2], dtype=np.float32)
+    text = words(upload(open_page("pages/analyse.py"), picture()))
+    assert "**11.9 %** does not reach the operating point of 12.0 %" in text
+
+
+def test_the_map_of_the_most_likely_class_comes_first_and_another_can_be_chosen(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert app.selectbox[0].value == "nv"
+    assert "nv" in services.overlaid
+    app.selectbox[0].set_value("mel").run()
+    app.slider[0].set_value(80).run()
+    assert "mel" in services.overlaid
+    assert len(services.analysed) == 1, "choosing a map must not run the network again"
+
+
+def test_a_map_without_evidence_says_so(services: Services) -> None:
+    services.empty_map = "nv"
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert "Nothing in the picture speaks for this class (Melanocytic naevus)" in app.info[0].value
+
+
+def test_notes_of_the_decoder_are_shown(services: Services) -> None:
+    services.notes = ("Only the first frame of this animation was analysed.",)
+    assert services.notes[0] in words(upload(open_page("pages/analyse.py"), picture()))
+
+
+def test_a_bad_file_gets_the_sentence_of_the_error_and_no_traceback(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), b"plain text", "note.jpg")
+    assert not app.exception
+    assert NOT_READABLE in app.error[0].value
+    assert "note.jpg" in app.error[0].value
+    assert "operating point" not in words(app)
+
+
+def test_a_bad_file_after_a_good_one_takes_the_earlier_result_off_the_page(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+    app = upload(app, b"plain text", "note.jpg")
+    assert app.error
+    assert "operating point" not in words(app)
+    app = upload(app, picture())
+    assert not app.error
+    assert "operating point" in words(app)
+
+
+def test_a_picture_given_while_the_model_loads_is_analysed_once_it_is_ready(services: Services) -> None:
+    services.state = ModelState("loading")
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert "as soon as it is ready" in words(app)
+    assert not services.analysed
+    services.state = ModelState("ready", summary=SUMMARY)
+    app.run()
+    assert len(services.analysed) == 1
+    assert "operating point" in words(app)
+
+
+def test_the_particulars_of_one_patient_never_stand_beside_the_next_picture(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+    app.number_input[0].set_value(54).run()
+    app.selectbox[1].set_value("female").run()
+    assert "54 years, female" in words(app)
+    app = upload(app, picture(shade=60))
+    assert app.number_input[0].value is None
+    assert "54 years" not in words(app)
+    assert len(services.analysed) == 2
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_an_example_is_labelled_and_names_its_diagnosis_only_with_the_result(
+    services: Services, synthetic: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "first.png").write_bytes(picture())
+    services.examples = [Example("first", tmp_path / "first.png", "vasc", synthetic)]
+    app = open_page("pages/analyse.py")
+    assert ("synthetic" in words(app)) is synthetic
+    assert "Vascular lesion" not in words(app)
+    app.button(key="example-1").click().run()
+    assert services.analysed == [picture()]
+    said = "drawn to resemble: Vascular" if synthetic else "Confirmed diagnosis of this example: Vascular"
+    assert said in words(app)
+
+
+def test_the_download_holds_the_exact_probabilities_and_the_patient(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents: dict[str, str] = {}
+    import streamlit as st
+
+    original: Callable[..., bool] = st.download_button
+    monkeypatch.setattr(
+        st, "download_button",
+        lambda label, data, **rest: contents.update({label: data}) or original(label, data, **rest),
+    )  # fmt: skip
+    app = upload(open_page("pages/analyse.py"), picture())
+    app.number_input[0].set_value(71).run()
+    record = json.loads(contents["Download JSON"])
+    assert record["probabilities"] == {c: float(p) for c, p in zip(CODES, PROBABILITIES, strict=True)}
+    assert record["sha256"] == hashlib.sha256(picture()).hexdigest()
+    assert record["patient"]["age"] == 71
+    assert record["refer"] is True
+    table = [line.split(",") for line in contents["Download CSV"].splitlines()]
+    assert [row[0] for row in table[1:]] == list(CODES)
+    assert sum(float(row[-1]) for row in table[1:]) == pytest.approx(1)

@@ -1,0 +1,98 @@
+"""Charts: what a reader would misread if it were wrong."""
+
+import base64
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from skin_model import charts
+from skin_model.entities import Analysis, DecodedImage, Prediction
+from skin_model.taxonomy import BY_CODE, DIAGNOSES
+
+PREDICTION = Prediction(np.array([0.05, 0.004, 0.1, 0.02, 0.3, 0.5, 0.026], dtype=np.float32), 0.2, "some-model")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "words"),
+    [
+        (0.34, 0, "34 %"), (0.0, 0, "0 %"), (1.0, 0, "100 %"), (0.004, 0, "<1 %"), (0.996, 0, ">99 %"),
+        (0.118, 1, "11.8 %"), (0.0004, 1, "<0.1 %"), (0.9996, 1, ">99.9 %"), (0.01, 0, "1 %"),
+        (0.99, 0, "99 %"),
+    ],
+)  # fmt: skip
+def test_a_percentage_never_claims_certainty_that_is_not_there(value: float, digits: int, words: str) -> None:
+    assert charts.percent(value, digits=digits).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_each_bar_carries_the_exact_probability_of_the_diagnosis_it_names() -> None:
+    (bars,) = charts.probability_bars(PREDICTION).data
+    expected = {d.name: float(PREDICTION.probabilities[d.index]) for d in DIAGNOSES}
+    assert dict(zip(bars.y, bars.x, strict=True)) == expected
+
+
+def test_the_most_likely_diagnosis_stands_on_top_and_its_name_is_emphasised() -> None:
+    figure = charts.probability_bars(PREDICTION)
+    assert list(figure.data[0].x) == sorted(figure.data[0].x)  # Plotly draws the last category on top
+    top = max(figure.layout.annotations, key=lambda note: note.y)
+    assert top.text == "<b>Melanocytic naevus</b>"
+
+
+def test_every_name_stands_at_its_own_bar() -> None:
+    figure = charts.probability_bars(PREDICTION)
+    for position, name in enumerate(figure.data[0].y):
+        (note,) = [note for note in figure.layout.annotations if note.y == position]
+        assert name in note.text
+
+
+def test_malignant_classes_are_told_apart_without_colour() -> None:
+    figure = charts.probability_bars(PREDICTION)
+    hatched = {n for n, s in zip(figure.data[0].y, figure.data[0].marker.pattern.shape, strict=True) if s}
+    marked = {note.text.split(charts.MALIGNANT_MARK)[1].strip() for note in figure.layout.annotations
+              if charts.MALIGNANT_MARK in note.text}  # fmt: skip
+    assert hatched == marked == {BY_CODE[code].name for code in ("akiec", "bcc", "mel")}
+
+
+def _analysis(height: int, width: int) -> Analysis:
+    """A picture that is white in its judged square and black elsewhere."""
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[top : top + side, left : left + side] = 255
+    return Analysis(DecodedImage(pixels, "0" * 64), (left, top, side), PREDICTION, {})
+
+
+@pytest.mark.parametrize(("height", "width"), [(3000, 4000), (4000, 3000), (2400, 2401), (1300, 5000)])
+def test_the_frame_still_holds_the_judged_square_after_the_picture_was_reduced(height: int, width: int) -> None:
+    shown = charts.display_copy(_analysis(height, width))
+    left, top, side = shown.box
+    assert max(shown.image.pixels.shape[:2]) == charts.DISPLAY_SIDE
+    square = shown.image.pixels[top : top + side, left : left + side]
+    assert square.shape[:2] == (side, side)
+    assert square[2:-2, 2:-2].min() == 255
+    outside = shown.image.pixels.astype(int).sum() - square.astype(int).sum()
+    assert outside <= 2 * 2 * side * 3 * 255  # at most two rows or columns lost on either side
+
+
+def test_a_picture_that_fits_the_screen_is_shown_as_it_is() -> None:
+    analysis = _analysis(450, 600)
+    assert charts.display_copy(analysis) is analysis
+
+
+def test_only_picture_and_frame_change_when_a_picture_is_reduced() -> None:
+    analysis = _analysis(3000, 4000)
+    shown = charts.display_copy(analysis)
+    assert replace(shown, image=analysis.image, box=analysis.box) == analysis
+    assert shown.image.sha256 == analysis.image.sha256
+
+
+def test_an_image_for_the_page_keeps_its_colours() -> None:
+    image = np.zeros((40, 60, 3), dtype=np.uint8)
+    image[:, :30], image[:, 30:] = (200, 40, 30), (20, 60, 180)
+    head, data = charts.image_data_uri(image).split(",")
+    assert head == "data:image/jpeg;base64"
+    read = cv2.cvtColor(
+        cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
+    )
+    assert np.abs(read[:, [5, 55]].astype(int) - image[:, [5, 55]]).max() < 12
