@@ -13,7 +13,9 @@ WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "errors", "settings", "skin_model"}
-LEARNING = {"imaging", "networks", "bundle", "conversion", "inference", "dataset", "training", "evaluation", "explain"}
+LEARNING = set(
+    "imaging decoding dicom networks bundle conversion inference dataset training evaluation explain".split()
+)
 MAY_IMPORT = {
     "ground": GROUND,
     "learning": GROUND | LEARNING,

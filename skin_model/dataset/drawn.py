@@ -93,8 +93,8 @@ class _Canvas:
             if size * self.scale < 1.0:
                 break
         field *= np.float32(1.3 / np.sqrt(total))
-        if size * self.scale > 4.0:  # smooth enough to be enlarged in two steps, the second one cheap
-            field = cv2.resize(field, (self.width // 3, self.height // 3), interpolation=cv2.INTER_CUBIC)
+        if size * self.scale > 1.5:  # smooth enough to be enlarged in two steps, the second one cheap
+            field = cv2.resize(field, (self.width // 2, self.height // 2), interpolation=cv2.INTER_CUBIC)
             return cv2.resize(field, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         return cv2.resize(field, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
 
@@ -166,6 +166,11 @@ class _Canvas:
         return lines
 
 
+def _whitest(skin: np.ndarray) -> list[float]:
+    """What scar and scale look like on a skin: no brighter than its light allows."""
+    return [min(white, 1.12 * tone + 25.0) for white, tone in zip(WHITE, skin.tolist(), strict=True)]
+
+
 class _Tissue:
     """The layers that a look fills: densities of four pigments, then shares of keratin, white, hair."""
 
@@ -176,15 +181,12 @@ class _Tissue:
     def colour(self, skin: np.ndarray) -> np.ndarray:
         """The layers over a skin colour (3,) as float32 RGB planes (3, H, W)."""
         pigments = self.layers[:4].reshape(4, -1)
-        planes = cv2.exp(-ABSORBED.T @ pigments).reshape(3, *self.hair.shape)
-        for plane, tone, white, keratin, hair in zip(planes, skin.tolist(), WHITE, KERATIN, HAIR, strict=True):
-            plane *= tone
-            for layer, own in (
-                (self.keratin, keratin),
-                (self.white, min(white, 1.12 * tone + 25)),
-                (self.hair, hair),
-            ):
-                plane += (own - plane) * layer
+        planes = cv2.exp(np.log(skin)[:, None].astype(np.float32) - ABSORBED.T @ pigments)
+        planes = planes.reshape(3, *self.hair.shape)
+        for layer, colours in ((self.keratin, KERATIN), (self.white, _whitest(skin)), (self.hair, HAIR)):
+            if layer.any():
+                for plane, colour in zip(planes, colours, strict=True):
+                    plane += (colour - plane) * layer
         return planes
 
 
@@ -224,8 +226,8 @@ def _skin(c: _Canvas, t: _Tissue, damage: float) -> None:
         t.melanin += rng.uniform(0.1, 0.35) * _step(c.noise(60, 3), 0.7, 3.6)
     if rng.random() < 0.7 * damage:
         lines = []
-        for start in c.places(c.blank() + 1.0, int(rng.integers(4, 12))):
-            lines += c.vessels(start.astype(float), rng.uniform(0, 6.3), rng.uniform(40, 130), rng.uniform(1.2, 3.0))
+        for start in c.places(c.blank() + 1.0, int(rng.integers(3, 9))):
+            lines += c.vessels(start.astype(float), rng.uniform(0, 6.3), rng.uniform(40, 130), rng.uniform(1.2, 2.6))
         t.blood += rng.uniform(0.08, 0.25) * c.strokes(lines, 2.0)
 
 
@@ -509,17 +511,17 @@ def _marks(c: _Canvas, picture: np.ndarray) -> None:
 def _photograph(c: _Canvas, picture: np.ndarray) -> np.ndarray:
     """Light, focus and sensor of one exposure: uint8 RGB (H, W, 3)."""
     rng = c.rng
-    x, y = c.x * (2.0 / c.width) - 1.0, c.y * (2.0 / c.height) - 1.0
+    y, x = (axis / axis.max() * 2.0 - 1.0 for axis in _grid(c.height // 4, c.width // 4))  # light is smooth
     edge = x * x + y * y * (c.height / c.width) ** 2
     light = 1.0 + rng.normal(0, 0.03) * x + rng.normal(0, 0.03) * y - rng.uniform(-0.02, 0.12) * edge * edge
     if rng.random() < 0.15:  # the tube of the dermatoscope stays in view
         radius = rng.uniform(0.98, 1.16)
         off = cv2.magnitude(x + np.float32(rng.normal(0, 0.05)), y * np.float32(c.height / c.width))
         light = light * np.clip(_step(off, radius + 0.06, radius - 0.07), 0.1, 1.0)
-    picture *= light
+    picture *= cv2.resize(light.astype(np.float32), (c.width, c.height), interpolation=cv2.INTER_LINEAR)
     _marks(c, picture)
     blur = float(np.clip(0.52 * np.exp(rng.normal(0, 0.4)), 0.25, 1.5)) * c.scale
-    exposed = cv2.convertScaleAbs(cv2.GaussianBlur(cv2.merge(list(picture)), (0, 0), max(blur, 0.2)))
+    exposed = cv2.GaussianBlur(cv2.merge([cv2.convertScaleAbs(plane) for plane in picture]), (0, 0), max(blur, 0.2))
     width = rng.uniform(1.5, 6.0)  # grey levels
     grain = cv2.convertScaleAbs(np.frombuffer(rng.bytes(c.height * c.width), np.uint8), alpha=width / 255.0)
     grain = cv2.merge([grain.reshape(c.height, c.width)] * 3)
