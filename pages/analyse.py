@@ -1,5 +1,7 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
+import logging
+
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -15,6 +17,7 @@ from skin_model.taxonomy import BY_CODE
 state = begin_page("Analyse an image")
 
 ACCEPTED = "JPEG, PNG, TIFF, WebP, BMP or DICOM, up to 25 MB, shorter side at least 100 pixels"
+UNEXPECTED = "Something went wrong inside this tool and nothing was judged. Try again; if it stays, tell your IT."
 
 
 def take_in(*, ready: bool) -> None:
@@ -91,6 +94,10 @@ def judge(name: str, data: bytes, example: Example | None = None) -> None:
         found = analysis.analyse(data=data)
     except SkinModelError as error:
         view.refused = f"{widgets.literal(name)}: {error}"
+        return
+    except Exception:  # a fault of ours: the person gets a sentence, the server's log the rest (never the file's name)
+        logging.getLogger(__name__).exception("An analysis failed unexpectedly")
+        view.refused = f"{widgets.literal(name)}: {UNEXPECTED}"
         return
     height, width = found.image.pixels.shape[:2]
     view.shown = widgets.Shown(name, (width, height), display_copy(found), example)

@@ -13,9 +13,8 @@ WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "errors", "settings", "skin_model"}
-LEARNING = set(
-    "imaging decoding dicom networks bundle conversion inference dataset training evaluation explain".split()
-)
+LEARNING = {"imaging", "decoding", "dicom", "networks", "bundle", "conversion", "inference"}
+LEARNING |= {"dataset", "training", "evaluation", "explain"}
 MAY_IMPORT = {
     "ground": GROUND,
     "learning": GROUND | LEARNING,

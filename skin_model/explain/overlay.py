@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
-MAX_SIDE = 1200  # pixels; a screen shows no more, and a 50-megapixel upload would take seconds
-
-_COLOURS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()  # RGB (256, 3)
+_LEVELS = np.arange(256, dtype=np.uint8)[:, None]  # of heat; a column, since OpenCV 4 and 5 differ on vectors
+_COLOURS = cv2.applyColorMap(_LEVELS, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()  # RGB (256, 3)
 
 
 def overlay(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray, opacity: float) -> np.ndarray:
@@ -21,24 +20,19 @@ def overlay(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray,
         opacity: 0 (picture alone) to 1.
 
     Returns:
-        RGB uint8, the picture's aspect ratio, longer side at most `MAX_SIDE`.
+        RGB uint8 (H, W, 3).
     """
-    height, width = pixels.shape[:2]
-    factor = min(1.0, MAX_SIDE / max(height, width))
-    if factor < 1:
-        shape = (max(1, round(width * factor)), max(1, round(height * factor)))
-        picture = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
-        left, top, side = (round(v * factor) for v in box)
-        side = min(side, picture.shape[0] - top, picture.shape[1] - left)
-    else:
-        picture, (left, top, side) = pixels.copy(), box
+    picture = pixels.copy()
     if opacity <= 0 or not heat_map.any():
         return picture
-    heat = np.clip(cv2.resize(heat_map, (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
-    # (side, side) uint8 steps are enough for the eye and make the blend integer arithmetic
-    steps = (heat * 255).astype(np.uint8)
-    colours = cv2.LUT(cv2.merge([steps, steps, steps]), _COLOURS[None])
-    alpha = heat * np.float32(opacity)
+    left, top, side = box
     square = picture[top : top + side, left : left + side]
-    picture[top : top + side, left : left + side] = cv2.blendLinear(square, colours, 1 - alpha, alpha)
+    # 256 levels of heat are enough for the eye; with two tables the blend is whole-number arithmetic, five times as
+    # fast as one in float32
+    levels = cv2.convertScaleAbs(heat_map, alpha=255)
+    heat = cv2.resize(levels, (side, side), interpolation=cv2.INTER_CUBIC)  # (side, side), saturating
+    alpha = opacity / 255 * _LEVELS  # (256, 1)
+    kept = cv2.LUT(heat, np.rint(255 * (1 - alpha)).astype(np.uint8))
+    added = cv2.applyColorMap(heat, np.rint(alpha * _COLOURS).astype(np.uint8)[:, None])
+    cv2.add(cv2.multiply(square, cv2.merge([kept] * 3), scale=1 / 255), added, dst=square)
     return picture

@@ -50,7 +50,7 @@ def overlay(*, analysis: Analysis, target: str, opacity: float = 0.45) -> np.nda
         opacity: 0 (picture alone) to 1; the map's own strength scales it locally, so cold regions stay readable.
 
     Returns:
-        RGB uint8 with the upload's aspect ratio, its longer side at most 1,200 pixels.
+        RGB uint8 (H, W, 3), the size of the analysis's picture.
     """
     return painting.overlay(analysis.image.pixels, analysis.box, analysis.explanations[target].heat_map, opacity)
 

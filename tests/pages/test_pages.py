@@ -56,9 +56,12 @@ class Services:
     examples: list[Example] = field(default_factory=list)
     analysed: list[bytes] = field(default_factory=list)
     overlaid: list[str] = field(default_factory=list)
+    fault: Exception | None = None
 
     def analyse(self, *, data: bytes, patient: Patient | None = None) -> Analysis:
         self.analysed.append(data)
+        if self.fault is not None:
+            raise self.fault
         if not data.startswith(b"\x89PNG"):
             raise ImageError(NOT_READABLE)
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -226,6 +229,16 @@ def test_a_bad_file_gets_the_sentence_of_the_error_and_no_traceback(services: Se
     assert NOT_READABLE in app.error[0].value
     assert "note.jpg" in app.error[0].value
     assert "operating point" not in words(app)
+
+
+def test_an_unexpected_fault_is_told_without_its_details_and_the_next_picture_works(services: Services) -> None:
+    services.fault = RuntimeError("secret /path/in/the/server")
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert not app.exception
+    assert "nothing was judged" in app.error[0].value
+    assert "secret" not in words(app)
+    services.fault = None
+    assert "operating point" in words(upload(app, picture()))
 
 
 def test_a_bad_file_after_a_good_one_takes_the_earlier_result_off_the_page(services: Services) -> None:

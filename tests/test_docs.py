@@ -1,0 +1,73 @@
+"""README and card must not rot: every command, page and setting is named, every figure is the bundle's own."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from skin_model import cli, settings
+from skin_model.taxonomy import DIAGNOSES
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def _commands(parser: argparse.ArgumentParser, prefix: str = "") -> list[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return [c for name, sub in action.choices.items() for c in _commands(sub, f"{prefix}{name} ")]
+    return [prefix.strip()]
+
+
+@pytest.mark.parametrize("command", _commands(cli._parser()))
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"`python -m skin_model {command} " in README
+
+
+@pytest.mark.parametrize("page", ["app.py", *(f"pages/{p.name}" for p in (ROOT / "pages").glob("*.py"))])
+def test_every_page_is_in_the_readme(page: str) -> None:
+    assert f"`{page}`" in README
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    named = set(re.findall(r"SKIN_MODEL_\w+", (ROOT / "skin_model" / "settings.py").read_text()))
+    assert named
+    assert named == set(re.findall(r"SKIN_MODEL_\w+", README))
+
+
+@pytest.mark.parametrize("module", sorted(p.name for p in (ROOT / "skin_model").iterdir() if p.name[0] not in "_."))
+def test_every_room_is_in_the_readme(module: str) -> None:
+    architecture = README.split("## Architecture")[1].split("## Speed")[0]
+    assert re.search(rf"\b{module.removesuffix('.py')}\b", architecture)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_the_figures_of_the_readme_are_those_of_the_bundled_model() -> None:
+    evaluation = json.loads((settings.ASSETS / "model" / "evaluation.json").read_text())
+    intervals = evaluation["intervals"]
+    rows = {
+        "Balanced accuracy": ("balanced_accuracy", evaluation["balanced_accuracy"]),
+        "Macro AUC": ("macro_auc", evaluation["macro_auc"]),
+        "Macro F1": ("macro_f1", evaluation["macro_f1"]),
+        "Accuracy": ("accuracy", evaluation["accuracy"]),
+        "Expected calibration error": ("ece", evaluation["ece"]),
+        "Malignant: AUC": ("malignant.auc", evaluation["malignant"]["auc"]),
+        "Malignant: sensitivity": ("malignant.sensitivity", evaluation["malignant"]["sensitivity"]),
+        "Malignant: specificity": ("malignant.specificity", evaluation["malignant"]["specificity"]),
+    }
+    for d in DIAGNOSES:
+        rows[f"Recall: {d.name}"] = (f"per_class.{d.code}.recall", evaluation["per_class"][d.code]["recall"])
+    for name, (key, value) in rows.items():
+        low, high = intervals[key]
+        assert f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |" in README
+
+
+def test_the_bundle_and_all_weights_stay_within_their_limits() -> None:
+    sizes = [p.stat().st_size for p in (settings.ASSETS / "model").rglob("*")]
+    assert sum(sizes) <= 30 * 2**20
