@@ -47,7 +47,7 @@ def offer_first(round_: int) -> UploadedFile | None:
     if "refused" in st.session_state:
         with st.container(key="refused"):
             st.error(st.session_state.refused)
-    if analysis.examples():
+    if state.status == "ready" and analysis.examples():  # unseen examples are known once the model is
         st.header("Or try an example", anchor=False)
         offer_examples()
     widgets.fetch_charts_ahead()

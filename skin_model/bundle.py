@@ -99,7 +99,7 @@ def read(folder: Path) -> Bundle:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
     try:
-        manifest = Manifest(**(raw | {"labels": tuple(raw["labels"])}))
+        manifest = Manifest(**(raw | {"labels": tuple(raw["labels"]), "stages": raw["stages"], "files": raw["files"]}))
     except (TypeError, KeyError) as error:
         raise BundleError(f"The model's manifest in {folder} is incomplete ({error}). Restore the folder.") from error
     if manifest.task == "diagnosis" and manifest.labels != CODES:

@@ -7,6 +7,7 @@ and explanation rely on: ... -> layer `features` (B, h, w, C) -> head (pooling o
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from skin_model.errors import ConfigurationError
 from skin_model.taxonomy import DIAGNOSES
@@ -99,12 +100,15 @@ def build(
     """
     if name not in NETWORKS:
         raise ConfigurationError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
-    if weights == "imagenet" and name not in PRETRAINED:
-        raise ConfigurationError(f"{name} has no ImageNet weights; start it without --weights.")
+    own = weights is not None and weights.endswith(".keras")
+    if weights is not None and not own and name not in PRETRAINED:
+        raise ConfigurationError(
+            f"{name} starts from random weights or from the best.keras of another run, not from {weights}; "
+            "leave --weights out."
+        )
     import keras
     from keras import layers
 
-    own = weights is not None and weights.endswith(".keras")
     backbone, hidden = NETWORKS[name]
     inputs, x = backbone(size, None if own else weights)
     x = layers.Activation("linear", name="features")(x)  # (B, h, w, C)
@@ -168,7 +172,7 @@ def _load_whole(model: Any, weights: str) -> None:
     _check_file(weights)
     try:
         model.load_weights(weights)
-    except ValueError as error:
+    except (ValueError, OSError, KeyError, BadZipFile) as error:
         raise ConfigurationError(
             f"The weights in {weights} do not fit {model.name} at this task: {error}. "
             "Name a file trained with the same network."

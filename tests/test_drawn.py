@@ -55,7 +55,7 @@ def test_the_default_size_is_that_of_ham10000() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_the_mask_covers_a_lesion_that_differs_from_the_skin_around_it(code: str) -> None:
     contrasts = []
-    for seed in range(12):
+    for seed in range(6):
         image, mask = draw_lesion(code, seed=seed, **SMALL)
         assert set(np.unique(mask)) == {0, 255}
         assert 0.01 < (mask > 0).mean() < 0.8
@@ -76,8 +76,8 @@ def test_every_class_has_its_own_colours() -> None:
             rows.append(np.concatenate([ratio.mean(0), ratio.std(0), skin / 255.0]))
         return np.mean(rows, 0)
 
-    known = np.array([densities(code, range(24)) for code in CODES])
-    nearest = {code: CODES[int(np.argmin(((known - densities(code, range(50, 74))) ** 2).sum(1)))] for code in CODES}
+    known = np.array([densities(code, range(10)) for code in CODES])
+    nearest = {code: CODES[int(np.argmin(((known - densities(code, range(50, 60))) ** 2).sum(1)))] for code in CODES}
     assert sum(nearest[code] == code for code in CODES) >= 5, nearest
 
 

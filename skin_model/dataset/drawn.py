@@ -180,9 +180,13 @@ class _Tissue:
 
     def colour(self, skin: np.ndarray) -> np.ndarray:
         """The layers over a skin colour (3,) as float32 RGB planes (3, H, W)."""
-        pigments = self.layers[:4].reshape(4, -1)
-        planes = cv2.exp(np.log(skin)[:, None].astype(np.float32) - ABSORBED.T @ pigments)
-        planes = planes.reshape(3, *self.hair.shape)
+        planes = np.zeros((3, *self.hair.shape), np.float32)
+        part = np.empty_like(self.hair)
+        for plane, tone, column in zip(planes, skin.tolist(), ABSORBED.T, strict=True):
+            for layer, absorbed in zip(self.layers, column, strict=False):
+                plane -= np.multiply(layer, absorbed, out=part)
+            cv2.exp(plane, plane)
+            plane *= tone
         for layer, colours in ((self.keratin, KERATIN), (self.white, _whitest(skin)), (self.hair, HAIR)):
             if layer.any():
                 for plane, colour in zip(planes, colours, strict=True):

@@ -34,5 +34,5 @@ def overlay(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray,
     alpha = opacity / 255 * _LEVELS  # (256, 1)
     kept = cv2.LUT(heat, np.rint(255 * (1 - alpha)).astype(np.uint8))
     added = cv2.applyColorMap(heat, np.rint(alpha * _COLOURS).astype(np.uint8)[:, None])
-    cv2.add(cv2.multiply(square, cv2.merge([kept] * 3), scale=1 / 255), added, dst=square)
+    square[:] = cv2.add(cv2.multiply(square, cv2.merge([kept] * 3), scale=1 / 255), added)
     return picture

@@ -40,6 +40,14 @@ class RunState:
     def epoch(self) -> int:
         return len(self.history)
 
+    def after(self, record: EpochRecord) -> "RunState":
+        """The state once one more epoch is done: which epoch is the best, and whether training ends."""
+        config = self.config
+        best = max((_score(r, config.monitor) for r in self.history), default=-np.inf)
+        best_epoch = record.epoch if _score(record, config.monitor) > best else self.best_epoch
+        stop = record.epoch >= config.epochs or record.epoch - best_epoch >= config.patience
+        return replace(self, history=(*self.history, record), best_epoch=best_epoch, finished=stop)
+
 
 def train(
     *,
@@ -68,13 +76,16 @@ def train(
     state = _start(config, folder, data, resume)
     if state.finished:
         return state
+    train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
     import cv2
     import keras
 
     cv2.setNumThreads(1)  # two loader threads already keep up; OpenCV's own would take cores from the network
-    train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
     keras.utils.set_random_seed(config.seed)
     model = _model(state, folder, steps=len(train_batches))
+    if not state.epoch:  # only now: what was refused above leaves no run in the folder
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_state(state, folder)
     for epoch in range(state.epoch, config.epochs):
         began = time.monotonic()
         _reseed_dropout(model, config.seed, epoch)
@@ -150,10 +161,7 @@ def _start(config: TrainingConfig, folder: Path, data: str, resume: bool) -> Run
         return state
     if (folder / "run.json").exists():
         raise TrainingError(f"{folder} already holds a training; add --resume to go on with it, or name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    state = RunState(config, data)
-    _write_state(state, folder)
-    return state
+    return RunState(config, data)
 
 
 def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False) -> Batches:
@@ -233,9 +241,7 @@ def _fit_epoch(model: Any, batches: Any, epoch: int, on_batch: OnBatch | None) -
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             loss = float((logs or {})["loss"])
             if not np.isfinite(loss):
-                raise TrainingError(
-                    f"The loss became {loss} in epoch {epoch + 1}: lower the learning rate and start again."
-                )
+                raise TrainingError(_diverged(loss, epoch))
             if on_batch and on_batch(epoch, batch + 1, steps, loss):
                 self.stopped = True
                 self.model.stop_training = True
@@ -245,11 +251,20 @@ def _fit_epoch(model: Any, batches: Any, epoch: int, on_batch: OnBatch | None) -
     return None if watch.stopped else {k: float(v[-1]) for k, v in history.history.items()}
 
 
+def _diverged(loss: float, epoch: int) -> str:
+    return (
+        f"The training diverged in epoch {epoch + 1} (loss {loss:.3g}): lower the learning rate (--learning-rate) "
+        "and start again in a new folder."
+    )
+
+
 def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, seconds: float) -> EpochRecord:
     """Validate by the function that is later served, and note the epoch."""
     from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
     p = np.asarray(model.predict(as_keras(batches, 0), verbose=0), np.float64)
+    if not np.isfinite(p).all():  # the last step of the epoch may be the one that breaks the weights
+        raise TrainingError(_diverged(logs["loss"], epoch))
     truth = batches.targets
     if truth.shape[1] == 1:
         p, truth = np.hstack([1 - p, p]), np.hstack([1 - truth, truth])
@@ -277,19 +292,15 @@ def _keep(state: RunState, record: EpochRecord, model: Any, folder: Path) -> Run
     """Write the epoch to disk, `run.json` last."""
     import keras
 
-    config = state.config
-    best = max((_score(r, config.monitor) for r in state.history), default=-np.inf)
-    best_epoch = record.epoch if _score(record, config.monitor) > best else state.best_epoch
-    stop = record.epoch >= config.epochs or record.epoch - best_epoch >= config.patience
-    if best_epoch == record.epoch:
+    state = state.after(record)
+    if state.best_epoch == record.epoch:
         _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
-    if not stop:
+    if not state.finished:
         _save(model, _checkpoint(folder, record.epoch))
-    state = replace(state, history=(*state.history, record), best_epoch=best_epoch, finished=stop)
     pd.DataFrame([asdict(r) for r in state.history]).to_csv(folder / "history.csv", index=False)
     _write_state(state, folder)
     for old in folder.glob("checkpoint-*.keras"):
-        if stop or old != _checkpoint(folder, record.epoch):
+        if state.finished or old != _checkpoint(folder, record.epoch):
             old.unlink()
     return state
 

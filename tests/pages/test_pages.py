@@ -88,7 +88,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Services:
 
 def open_page(page: str) -> AppTest:
     """A page opened by its own address, app.py not having run."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     return (app if page == "app.py" else app.switch_page(page)).run()
 
 
