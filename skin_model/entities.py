@@ -193,6 +193,7 @@ class TrainingConfig:
     label_smoothing: float = _option(0.05, "share of each target spread over all classes")
     dropout: float = _option(0.2, "rate before the last dense layer")
     frozen: float = _option(0.0, "share of the backbone's layers, from the input on, that are not trained")
+    batch_norm: str = _option("trained", "trained, or fixed: stored statistics and scales stay, half as fast again")
     balance: str = _option("sqrt-class-weights", "none, class-weights, sqrt-class-weights or sampling")
     augmentation: str = _option("standard", "none, light, standard or strong")
     monitor: str = _option(
@@ -212,7 +213,7 @@ class TrainingConfig:
             if not low <= value <= high:
                 raise ConfigurationError(f"{name} must lie between {low} and {high}; {value} was given.")
         for name, known in (
-            ("task", TASKS), ("optimizer", OPTIMIZERS), ("balance", BALANCES), ("augmentation", AUGMENTATIONS),
+            ("task", TASKS), ("batch_norm", ("trained", "fixed")), ("optimizer", OPTIMIZERS), ("balance", BALANCES), ("augmentation", AUGMENTATIONS),
             ("monitor", MONITORS),
         ):  # fmt: skip
             value = getattr(self, name)

@@ -79,6 +79,7 @@ def build(
     weights: str | None = None,
     dropout: float = 0.2,
     frozen: float = 0.0,
+    batch_norm: str = "trained",
 ) -> Any:
     """Build one network.
 
@@ -91,6 +92,7 @@ def build(
         dropout: rate before the last dense layer.
         frozen: share of the backbone's layers, from the input on, that keep their starting weights; batch normalisation
             there uses its stored statistics.
+        batch_norm: "trained", or "fixed" to keep the statistics and scales of all batch normalisation layers.
 
     Returns:
         An uncompiled `keras.Model` with input `image` and layers `features` and `output`.
@@ -127,6 +129,10 @@ def build(
     backbone_layers = model.layers[: model.layers.index(model.get_layer("features"))]
     for layer in backbone_layers[: round(frozen * len(backbone_layers))]:
         layer.trainable = False
+    if batch_norm == "fixed":
+        for layer in backbone_layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.trainable = False
     return model
 
 

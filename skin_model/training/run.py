@@ -200,6 +200,7 @@ def _model(state: RunState, folder: Path, steps: int) -> Any:
         weights=config.weights,
         dropout=config.dropout,
         frozen=config.frozen,
+        batch_norm=config.batch_norm,
     )
     warmup = round(config.warmup_epochs * steps)
     schedule = keras.optimizers.schedules.CosineDecay(

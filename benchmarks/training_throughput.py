@@ -1,0 +1,116 @@
+"""Training images per second on the real pipeline against the same training step fed from memory.
+
+    python -m benchmarks.training_throughput
+
+The real training runs as `python -m skin_model train` runs it; after each of its epochs a twin of its network takes as
+many steps on one batch that already lies in memory.  The first epoch, which traces the graph, counts for neither.
+"""
+
+import resource
+import statistics
+import tempfile
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.measuring import Comparison, arguments, folder_of, parsed, photographs, report
+from skin_model import bundle, networks
+from skin_model.bundle import Bundle
+from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.taxonomy import CODES
+from skin_model.training import run
+
+VALIDATION = 14
+
+
+def configuration(made: Bundle, epochs: int) -> TrainingConfig:
+    """The bundle's own last training, on the bundled network itself, with standard augmentation."""
+    known = {field.name for field in fields(TrainingConfig)}
+    own = TrainingConfig(**{k: v for k, v in made.manifest.training.items() if k in known})
+    weights = str(made.path("network.keras"))
+    return replace(own, epochs=epochs, weights=weights, augmentation="standard", patience=1000, warmup_epochs=0.0)
+
+
+class FromMemory:
+    """The twin: the same network, loss and optimizer, and one batch that is fed again and again."""
+
+    def __init__(self, config: TrainingConfig, steps: int) -> None:
+        import keras
+        import tensorflow as tf
+
+        self.model: Any = networks.build(
+            config.network, size=config.size, task=config.task, weights=config.weights, dropout=config.dropout,
+            frozen=config.frozen,
+        )  # fmt: skip
+        kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}
+        loss = keras.losses.CategoricalCrossentropy if config.task == "diagnosis" else keras.losses.BinaryCrossentropy
+        self.model.compile(
+            optimizer=kinds[config.optimizer](1e-5, weight_decay=config.weight_decay or None),
+            loss=loss(label_smoothing=config.label_smoothing),
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        rng = np.random.default_rng(0)
+        images = rng.random((config.batch, config.size, config.size, 3), np.float32)
+        dx = pd.Series([CODES[i % len(CODES)] for i in range(config.batch)])
+        batch = (images, run.targets(dx, config.task), np.ones(config.batch, np.float32))
+        self.batches = tf.data.Dataset.from_tensors(batch).repeat(steps)
+        self.model.fit(self.batches.take(2), verbose=0)
+
+    def seconds(self) -> float:
+        """How long one epoch takes."""
+        began = time.monotonic()
+        self.model.fit(self.batches, verbose=0)
+        return time.monotonic() - began
+
+
+def main() -> None:
+    parser = arguments("Training on the real pipeline against the same step fed from memory.", rounds=3)
+    parser.add_argument("--images", type=int, default=640, help="training images, rounded up to whole batches")
+    args = parsed(parser)
+    config = configuration(bundle.read(args.model), args.rounds + 1)
+    steps = -(-args.images // config.batch)
+    real: list[float] = []
+    memory: list[float] = []
+    peak: list[float] = []
+    twin: list[FromMemory] = []
+
+    def after_epoch(record: EpochRecord, best: bool) -> None:
+        if record.epoch == 1:
+            peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # MiB on Linux, before the twin
+            twin.append(FromMemory(config, steps))
+            return
+        real.append(record.seconds)
+        memory.append(twin[0].seconds())
+
+    pictures, source = photographs(args.data, steps * config.batch)
+    with folder_of(pictures) as folder, tempfile.TemporaryDirectory() as results:
+        paths = sorted(Path(folder).iterdir())
+        table = pd.DataFrame({"path": paths, "dx": [CODES[i % len(CODES)] for i in range(len(paths))]})
+        run.train(
+            config=config, training=table, validation=table[:VALIDATION], folder=Path(results) / "run",
+            data="benchmark", on_epoch=after_epoch,
+        )  # fmt: skip
+    ours, against = (len(pictures) / statistics.median(t) for t in (real, memory))
+    report(
+        args,
+        [
+            Comparison("training, real pipeline with standard augmentation, against the step fed from memory", ours,
+                       against, "images/s", ours / against, "at least 0.8"),
+            Comparison("peak resident memory of the real training", peak[0], None, "MiB", peak[0], "none set"),
+        ],
+        {
+            "training": f"{config.network}, {config.size} pixels, batches of {config.batch}, "
+                        f"{config.frozen:g} of the backbone frozen, {config.optimizer}",
+            "images": f"{len(pictures)} files, {source}",
+            "repetitions": f"{args.rounds} epochs each, taking turns",
+        },
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What several tests need and is dear to make: a drawn data set, one small training, the model made of it."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skin_model import bundle
+from skin_model.bundle import Bundle
+from skin_model.dataset import drawn, ham10000, splits
+from skin_model.entities import TrainingConfig
+from skin_model.inference import Classifier
+from skin_model.services import models, training
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets, described in its own README."""
+    if not (DATA / "ham10000").is_dir():
+        pytest.skip("HAM10000 does not lie beside the repository, in ../shared/data")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten drawn lesions of each class in HAM10000's layout, some in several pictures."""
+    root = tmp_path_factory.mktemp("drawn") / "lesions"
+    drawn.draw_dataset(root, lesions_per_class=10, height=110, width=146)
+    return root
+
+
+@pytest.fixture(scope="session")
+def split_file(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A split of the drawn lesions into four parts of equal size, so that each holds every class twice or more."""
+    split = splits.draw(ham10000.read(drawn_data).table, seed=0, folds=2, test_share=0.25, calibration_share=0.25)
+    path = tmp_path_factory.mktemp("split") / "split.csv"
+    splits.write(split, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def parts(drawn_data: Path, split_file: Path) -> pd.DataFrame:
+    """The drawn data set's table with the column `part`."""
+    table = ham10000.read(drawn_data).table
+    return table.assign(part=splits.assign(table, splits.read(split_file)))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TrainingConfig:
+    """Settings of a training that takes seconds; four epochs leave room for a kill between the first and the last."""
+    return TrainingConfig(
+        network="custom_cnn", size=64, epochs=4, batch=8, learning_rate=2e-3, augmentation="light", patience=4
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(drawn_data: Path, split_file: Path, tiny: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one finished training; read-only for tests."""
+    folder = tmp_path_factory.mktemp("runs") / "seven"
+    training.train(data=drawn_data, folder=folder, config=tiny, split=split_file)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made(drawn_data: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The model made of `trained`, averaging two views; read-only for tests."""
+    return models.make_bundle(data=drawn_data, runs=trained, out=tmp_path_factory.mktemp("models") / "seven", views=2)
+
+
+@pytest.fixture(scope="session")
+def classifier(made: Bundle) -> Classifier:
+    return Classifier(made)
+
+
+@pytest.fixture(scope="session")
+def binary_run(
+    drawn_data: Path, split_file: Path, tiny: TrainingConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of one epoch of training for malignant or not; read-only for tests."""
+    folder = tmp_path_factory.mktemp("runs") / "binary"
+    config = replace(tiny, task="binary", epochs=1)
+    training.train(data=drawn_data, folder=folder, config=config, split=split_file)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def binary_made(drawn_data: Path, binary_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The model made of `binary_run`; read-only for tests."""
+    return models.make_bundle(data=drawn_data, runs=binary_run, out=tmp_path_factory.mktemp("models") / "binary")
+
+
+@pytest.fixture
+def copied(made: Bundle, tmp_path: Path) -> Callable[[], Path]:
+    """Copies the model to a folder that a test may damage; called again, it restores it."""
+
+    def copy() -> Path:
+        folder = tmp_path / "copied model"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(made.folder, folder)
+        bundle.read(folder)
+        return folder
+
+    return copy

@@ -1,0 +1,94 @@
+"""Augmentation of one image."""
+
+import numpy as np
+import pytest
+
+from skin_model import imaging
+from skin_model.dataset.augmentation import STRENGTHS, Strength, augment
+from skin_model.dataset.drawn import draw_lesion
+
+ACTIVE = [name for name, strength in STRENGTHS.items() if strength]
+STILL = Strength(scale=0, shear=0, shift=0, light=0, colour=0)  # only flips and turns remain
+
+
+def fitted(height: int = 110, width: int = 146, size: int = 64) -> np.ndarray:
+    return imaging.fit(draw_lesion("mel", seed=3, height=height, width=width)[0], size)
+
+
+def three_dots() -> np.ndarray:
+    """Dots of pure red, green and blue, anticlockwise around the centre, on black."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    for channel, angle in enumerate(np.radians([90, 210, 330])):
+        x, y = round(31.5 + 15 * np.cos(angle)), round(31.5 - 15 * np.sin(angle))
+        picture[y - 3 : y + 4, x - 3 : x + 4, channel] = 255
+    return picture
+
+
+def dots_of(picture: np.ndarray) -> np.ndarray:
+    """Centre of each channel's brightness as (x, y upwards), (3, 2)."""
+    y, x = np.mgrid[0:64, 0:64]
+    weights = picture.reshape(-1, 3).astype(float)
+    return np.stack([x.ravel() @ weights, -y.ravel() @ weights], 1) / weights.sum(0)[:, None]
+
+
+def chirality(picture: np.ndarray) -> float:
+    """1 where red, green and blue lie anticlockwise, -1 where a mirror has turned that round."""
+    red, green, blue = dots_of(picture)
+    return float(np.sign(np.linalg.det(np.stack([green - red, blue - red]))))
+
+
+@pytest.mark.parametrize("shape", [(110, 146), (146, 110), (128, 128)])
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_every_image_becomes_the_networks_square(name, shape):
+    out = augment(fitted(*shape), STRENGTHS[name], np.random.default_rng(0))
+    assert (out.shape, out.dtype) == ((64, 64, 3), np.uint8)
+
+
+def test_none_is_exactly_what_validation_and_use_see():
+    image = fitted()
+    out = augment(image, STRENGTHS["none"], np.random.default_rng(0))
+    np.testing.assert_array_equal(out, imaging.centre(image))
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_the_same_source_gives_the_same_pixels_and_another_gives_others(name):
+    image = fitted()
+    first, again, other = (augment(image, STRENGTHS[name], np.random.default_rng([7, i])) for i in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first.astype(int) - other).mean() > 2
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_turning_and_shifting_leave_no_black_corner(name):
+    plain = np.full((64, 85, 3), (200, 150, 140), np.uint8)
+    for seed in range(20):
+        out = augment(plain, STRENGTHS[name], np.random.default_rng(seed))
+        assert np.ptp(out.reshape(-1, 3), axis=0).max() == 0
+
+
+def test_pictures_are_turned_by_any_angle_and_mirrored_half_of_the_time():
+    drawn = [augment(three_dots(), STILL, np.random.default_rng(seed)) for seed in range(200)]
+    sides = np.array([chirality(picture) for picture in drawn])
+    angles = [np.arctan2(*(dots_of(picture)[0] - (31.5, -31.5))[::-1]) for picture in drawn]
+
+    assert 70 <= (sides == 1).sum() <= 130  # 4 standard deviations of 200 fair throws
+    assert set(np.floor(np.array(angles) / (np.pi / 4)).astype(int)) == set(range(-4, 4))
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_the_middle_of_the_picture_stays_in_sight(name):
+    spot = np.zeros((64, 85, 3), np.uint8)
+    spot[29:35, 39:46] = 255
+    for seed in range(20):
+        assert augment(spot, STRENGTHS[name], np.random.default_rng(seed)).max(axis=2)[8:-8, 8:-8].max() > 150
+
+
+def test_a_stronger_augmentation_changes_light_and_colour_more():
+    plain = np.full((64, 64, 3), (200, 150, 140), np.uint8)
+    spread = {
+        name: np.std([augment(plain, STRENGTHS[name], np.random.default_rng(s))[0, 0] for s in range(100)], axis=0)
+        for name in ACTIVE
+    }
+    assert (spread["light"] > 3).all()
+    assert (spread["light"] < spread["standard"]).all()
+    assert (spread["standard"] < spread["strong"]).all()

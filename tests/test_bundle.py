@@ -1,0 +1,248 @@
+"""One model on disk: made whole or not at all, and refused once anything in it was changed."""
+
+import gzip
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skin_model import bundle, conversion, imaging
+from skin_model.bundle import Manifest
+from skin_model.dataset import splits
+from skin_model.errors import BundleError, DatasetError
+from skin_model.services import evaluation, models, prediction
+from skin_model.taxonomy import CODES
+from skin_model.training import run
+
+FILES = ("card.md", "evaluation.json", "head.npz", "history.csv", "network.keras", "seen.csv.gz", "serving.bin",
+         "serving.xml")  # fmt: skip
+
+
+def rewrite(folder: Path, **changes) -> None:
+    """Change entries of the manifest; an entry given as None is taken out."""
+    path = folder / "manifest.json"
+    raw = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in raw.items() if value is not None}))
+
+
+def test_a_bundle_holds_every_file_it_promises_and_no_other(made):
+    assert tuple(sorted(made.manifest.files)) == FILES
+    assert sorted(p.name for p in made.folder.iterdir()) == sorted([*FILES, "manifest.json"])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_in_any_file_is_noticed_and_named(copied, name):
+    folder = copied()
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+
+    with pytest.raises(BundleError, match=rf"^{name} .*changed or damaged.*Restore"):
+        bundle.read(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_noticed_and_named(copied, name):
+    folder = copied()
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=rf"lacks {name}.*Restore"):
+        bundle.read(folder)
+
+
+def test_a_folder_without_a_manifest_is_no_model(copied):
+    folder = copied()
+    (folder / "manifest.json").unlink()
+    for place in (folder, folder / "nowhere"):
+        with pytest.raises(BundleError, match=r"no model in .*SKIN_MODEL_BUNDLE"):
+            bundle.read(place)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1]", b"null"])
+def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
+    folder = copied()
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match=r"cannot be read|not of format 1"):
+        bundle.read(folder)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name != "format"])
+def test_an_incomplete_manifest_is_refused(copied, name):
+    folder = copied()
+    rewrite(folder, **{name: None})
+    with pytest.raises(BundleError, match=rf"incomplete .*{name}"):
+        bundle.read(folder)
+
+
+def test_a_bundle_of_another_format_is_refused(copied):
+    folder = copied()
+    rewrite(folder, format=2)
+    with pytest.raises(BundleError, match="not of format 1"):
+        bundle.read(folder)
+
+
+def test_another_order_of_classes_is_refused_for_it_would_name_the_wrong_diagnosis(copied):
+    folder = copied()
+    rewrite(folder, labels=[CODES[1], CODES[0], *CODES[2:]])
+    with pytest.raises(BundleError, match=r"orders its classes bcc, akiec, bkl.*expects akiec, bcc, bkl"):
+        bundle.read(folder)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_never_handed_out(copied):
+    folder = copied()
+    (folder / "extra.keras").write_text("anything")
+    made = bundle.read(folder)
+    assert made.text("extra.keras") == ""
+    with pytest.raises(BundleError, match=r"has no extra\.keras"):
+        made.path("extra.keras")
+
+
+def test_the_manifest_says_how_the_model_was_trained_and_on_what(made, tiny, trained, split_file, parts):
+    manifest = made.manifest
+    state = run.read_state(trained)
+
+    assert manifest.training == asdict(tiny) | {"best_epoch": state.best_epoch, "epochs_run": tiny.epochs}
+    assert (manifest.network, manifest.task, manifest.size) == (tiny.network, tiny.task, tiny.size)
+    assert (manifest.labels, manifest.views, manifest.stages) == (CODES, 2, [])
+    assert manifest.data["split"] == splits.fingerprint(splits.read(split_file))
+    assert {part: counts["images"] for part, counts in manifest.data["parts"].items()} == dict(
+        parts["part"].value_counts()
+    )
+    assert manifest.agreement["images"] > 10
+    assert 0 <= manifest.agreement["largest_difference"] <= 1e-4
+    assert manifest.files["network.keras"][:8] in manifest.model_version
+    assert (made.folder / "network.keras").read_bytes() == (trained / "best.keras").read_bytes()
+
+
+def test_the_operating_point_attains_its_sensitivity_on_the_calibration_part(made, classifier, parts):
+    calibration = parts[parts.part == "calibration"]
+    malignant = calibration[calibration["dx"].isin(["mel", "bcc", "akiec"])]
+    judged = prediction.predict(classifier=classifier, paths=malignant["path"])
+    probability = np.sort([one.prediction.malignant_probability for one in judged])
+    threshold = made.manifest.threshold
+
+    assert made.manifest.target_sensitivity == 0.95
+    assert np.isclose(probability, threshold, atol=1e-6).any()
+    assert (probability >= threshold - 1e-6).mean() >= 0.95
+    assert (probability > threshold + 1e-6).mean() < 0.95  # a higher one would miss too many
+
+
+def test_the_temperature_fits_the_calibration_part_better_than_its_neighbours(made, classifier, parts):
+    calibration = parts[parts.part == "calibration"]
+    _, logits = evaluation.answer_rows(classifier, calibration)
+    labels = evaluation.class_indices(calibration)
+
+    def loss(temperature: float) -> float:
+        scaled = logits / temperature
+        scaled = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+        return -scaled[np.arange(len(labels)), labels].mean()
+
+    best = made.manifest.temperature
+    if 0.2 * 1.01 < best < 10 / 1.01:
+        assert loss(best) < min(loss(best * 0.97), loss(best * 1.03))
+    assert loss(best) <= loss(1.0) + 1e-9
+
+
+def test_the_list_of_seen_images_is_complete_and_holds_no_test_image(made, parts):
+    seen = evaluation.read_seen(made).set_index("image_id")
+    met = parts[parts.part != "test"].set_index("image_id")
+
+    assert set(seen.index) == set(met.index)
+    assert (seen["lesion_id"] == met["lesion_id"].reindex(seen.index)).all()
+    assert (seen["part"] == met["part"].reindex(seen.index)).all()
+    for image_id, path in list(met["path"].items())[::10]:
+        assert imaging.pixel_hash(imaging.read(path).pixels).startswith(seen.loc[image_id, "pixels"])
+    assert seen["pixels"].str.len().min() >= 16
+
+
+def test_the_evaluation_in_the_bundle_is_of_the_test_part(made, parts):
+    report = json.loads(made.text("evaluation.json"))
+    assert report["n"] == (parts.part == "test").sum()
+    assert report["model_version"] == made.manifest.model_version
+    assert report["intervals"]["unit"] == "lesion"
+
+
+def texts_of(folder: Path) -> dict[str, str]:
+    """Every file of a bundle that is text, unpacked."""
+    found = {p.name: p.read_text() for p in folder.iterdir() if p.suffix in (".md", ".json", ".csv", ".xml")}
+    return found | {"seen.csv.gz": gzip.decompress((folder / "seen.csv.gz").read_bytes()).decode()}
+
+
+@pytest.fixture
+def as_converted(made, monkeypatch):
+    """Takes the conversion from the finished bundle, which spares seconds where the network is the same."""
+
+    def copy(model, folder):
+        for name in ("serving.xml", "serving.bin", "head.npz"):
+            shutil.copyfile(made.folder / name, folder / name)
+
+    monkeypatch.setattr(conversion, "convert", copy)
+
+
+@pytest.mark.usefixtures("as_converted")
+def test_no_text_of_a_bundle_tells_where_things_lay_on_the_machine_that_made_it(
+    made, trained, drawn_data, tiny, tmp_path
+):
+    """Also not where the weights of an earlier training lay, which are told as a stage instead."""
+    second = tmp_path / "second"
+    shutil.copytree(trained, second)
+    state = replace(run.read_state(trained), config=replace(tiny, weights=str(trained / "best.keras")))
+    (second / "run.json").write_text(json.dumps(asdict(state)))
+    staged = models.make_bundle(data=drawn_data, runs=second, out=tmp_path / "out" / "model")
+
+    assert [stage["epochs_run"] for stage in staged.manifest.stages] == [tiny.epochs]
+    assert staged.manifest.training["weights"] == "best.keras"
+    assert "--weights runs/1/best.keras" in staged.text("card.md")
+    for folder in (made.folder, staged.folder):
+        for name, text in texts_of(folder).items():
+            for place in (tempfile.gettempdir(), str(Path.home()), str(tmp_path), str(drawn_data)):
+                assert place not in text, name
+
+
+def test_a_bundle_never_takes_the_place_of_another(made, trained, drawn_data):
+    before = {p: p.stat().st_mtime_ns for p in made.folder.iterdir()}
+    with pytest.raises(BundleError, match="already exists; name a new folder"):
+        models.make_bundle(data=drawn_data, runs=trained, out=made.folder)
+    assert {p: p.stat().st_mtime_ns for p in made.folder.iterdir()} == before
+
+
+@pytest.mark.usefixtures("as_converted")
+def test_a_bundle_that_fails_half_way_leaves_nothing_behind(trained, drawn_data, tmp_path, monkeypatch):
+    def fail(*_args):
+        raise DatasetError("the disk of the test part is gone")
+
+    monkeypatch.setattr(evaluation, "figures", fail)
+    with pytest.raises(DatasetError, match="is gone"):
+        models.make_bundle(data=drawn_data, runs=trained, out=tmp_path / "models" / "new")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_no_bundle_is_made_where_the_serving_form_answers_otherwise_than_keras(
+    trained, drawn_data, tmp_path, monkeypatch
+):
+    convert = conversion.convert
+
+    def convert_another(model, folder):
+        output = model.get_layer("output")
+        kernel, bias = output.get_weights()
+        output.set_weights([kernel, bias + np.linspace(0, 0.01, 7, dtype=np.float32)])
+        convert(model, folder)
+        output.set_weights([kernel, bias])
+
+    monkeypatch.setattr(conversion, "convert", convert_another)
+    with pytest.raises(BundleError, match=r"serving form differs .* in a probability"):
+        models.make_bundle(data=drawn_data, runs=trained, out=tmp_path / "models" / "new")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_run_or_split_that_belongs_to_other_data_makes_no_bundle(trained, parts, drawn_data, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    split = pd.read_csv(other / "split.csv").iloc[5:]
+    split.to_csv(other / "split.csv", index=False)
+    with pytest.raises(DatasetError, match="are not in the split"):
+        models.make_bundle(data=drawn_data, runs=other, out=tmp_path / "models" / "new")

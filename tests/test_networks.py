@@ -1,0 +1,184 @@
+"""Every network that can be trained, from its first step to its serving form."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skin_model import bundle, conversion, networks
+from skin_model.bundle import Manifest
+from skin_model.errors import ConfigurationError
+from skin_model.explain.activation import Head
+from skin_model.inference import Classifier
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def squares() -> np.ndarray:
+    """Six images of noise with a tone of their own each, uint8 (6, 64, 64, 3)."""
+    random = np.random.default_rng(0)
+    tones = random.integers(0, 200, (6, 1, 1, 3))
+    return (tones + random.integers(0, 56, (6, SIZE, SIZE, 3))).astype(np.uint8)
+
+
+def train_a_step(model, squares: np.ndarray) -> float:
+    """One step towards arbitrary targets; run eagerly, which spares compiling.  Returns the loss."""
+    import keras
+
+    units = model.output_shape[-1]
+    targets = np.eye(7, dtype=np.float32)[:6] if units > 1 else np.array([[0], [1]] * 3, np.float32)
+    loss = "categorical_crossentropy" if units > 1 else "binary_crossentropy"
+    model.compile(keras.optimizers.SGD(0.1), loss=loss, run_eagerly=True)
+    return float(model.train_on_batch(squares / np.float32(255), targets))
+
+
+def served(folder: Path, model) -> Classifier:
+    """The serving form of a network, loaded from a bundle with nothing else in it."""
+    conversion.convert(model, folder)
+    manifest = Manifest(
+        model_version="converted", created="", network=model.name, task="diagnosis", labels=bundle.CODES, size=SIZE,
+        views=1, temperature=1.0, threshold=0.5, target_sensitivity=0.95, training={}, data={}, agreement={},
+        environment={},
+    )  # fmt: skip
+    bundle.write_manifest(folder, manifest)
+    return Classifier(bundle.read(folder))
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_a_network_trains_is_saved_loaded_served_and_explained(name, squares, tmp_path):
+    import keras
+
+    images = squares / np.float32(255)
+    model = networks.build(name, size=SIZE)
+    before = model.get_weights()
+    assert np.isfinite(train_a_step(model, squares))
+    assert not any(np.array_equal(a, b.numpy()) for a, b in zip(before, model.weights, strict=True) if "kernel" in b.path)
+
+    model.save(tmp_path / "network.keras")
+    loaded = conversion.load_keras(tmp_path / "network.keras")
+    probabilities = loaded.predict_on_batch(images)
+    np.testing.assert_allclose(probabilities, model.predict_on_batch(images), atol=1e-6)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+
+    classifier = served(tmp_path, loaded)
+    answers = classifier.answer(squares)
+    np.testing.assert_allclose(classifier.outputs(images), probabilities, atol=1e-4)
+    output, features = loaded.get_layer("output"), loaded.get_layer("features")
+    inner = keras.Model(loaded.inputs, [output.input, features.output]).predict_on_batch(images)
+    for ours, theirs in zip((answers.embeddings, answers.features), inner, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
+
+    maps = classifier.head.gradcam(answers.features[0])
+    assert maps.shape == (7, *answers.features.shape[1:3])
+    assert maps.min() >= 0
+    assert maps.max() == 1
+    np.testing.assert_array_equal(maps, Head.of(loaded).gradcam(answers.features[0]))
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_every_network_has_a_binary_head_that_learns_malignant_or_not(name, squares):
+    model = networks.build(name, size=SIZE, task="binary")
+    assert model.output_shape == (None, 1)
+    assert np.isfinite(train_a_step(model, squares))
+    probability = model.predict_on_batch(squares / np.float32(255))
+    assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(squares):
+    model = networks.build("custom_cnn", size=SIZE, frozen=0.5)
+    before = {w.path: w.numpy() for w in model.weights}
+    train_a_step(model, squares)
+
+    changed = [not np.array_equal(before[w.path], w.numpy()) for w in model.weights if "seed" not in w.path]
+    first = changed.index(True)
+    assert first == 10  # two of four blocks: a kernel and four vectors of batch normalisation each
+    assert all(changed[first:])
+
+
+def test_weights_of_an_earlier_training_start_another_at_another_size(squares, tmp_path):
+    earlier = networks.build("mobilenet", size=SIZE)
+    train_a_step(earlier, squares)
+    earlier.save(tmp_path / "best.keras")
+
+    larger = networks.build("mobilenet", size=96, weights=str(tmp_path / "best.keras"))
+
+    assert larger.input_shape == (None, 96, 96, 3)
+    for old, new in zip(earlier.get_weights(), larger.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_public_weights_fill_the_backbone_whether_complete_or_without_the_last_block(tmp_path):
+    import keras
+
+    base = keras.applications.MobileNet(input_shape=(SIZE, SIZE, 3), include_top=False, weights=None)
+    partial = keras.Model(base.input, base.get_layer(networks.PARTIAL_MOBILENET_END).output)
+    for number, source in enumerate((base, partial)):
+        path = tmp_path / f"{number}.weights.h5"
+        source.save_weights(path)
+        model = networks.build("mobilenet", size=SIZE, weights=str(path))
+        for layer in source.layers:
+            for given, loaded in zip(layer.get_weights(), _twin(model, layer).get_weights(), strict=True):
+                np.testing.assert_array_equal(given, loaded)
+
+
+def _twin(model, layer):
+    """The layer of the same name; the input layer has no weights and another name."""
+    return layer if not layer.weights else model.get_layer(layer.name)
+
+
+def test_real_mobilenet_weights_fit_where_they_lie_beside_the_repository(real_data):
+    weights = real_data.parent / "weights"
+    files = {
+        "mobilenet": weights / "mobilenet_1.0_imagenet_to_conv_dw_13_relu.weights.h5",
+        "mobilenet_v2": weights / "mobilenet_v2_1.0_imagenet_notop.weights.h5",
+    }
+    if not all(path.is_file() for path in files.values()):
+        pytest.skip("the public weights do not lie beside the repository, in ../shared/weights")
+    for name, path in files.items():
+        kernel = networks.build(name, size=SIZE, weights=str(path)).layers[2].get_weights()[0]
+        assert np.abs(kernel).max() > 0.5  # random ones stay below 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "expected"),
+    [
+        ("resnet9000", None, "choose one of custom_cnn, vgg_like, mobilenet, mobilenet_v2"),
+        ("custom_cnn", "imagenet", "random weights"),
+        ("custom_cnn", "some.weights.h5", "random weights"),
+        ("mobilenet", "nowhere/some.weights.h5", "no weights file nowhere/some.weights.h5"),
+        ("custom_cnn", "nowhere/best.keras", "no weights file nowhere/best.keras"),
+    ],
+)
+def test_an_unknown_network_or_missing_weights_are_refused_in_a_sentence(name, weights, expected):
+    with pytest.raises(ConfigurationError, match=expected):
+        networks.build(name, size=SIZE, weights=weights)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning:keras")  # Keras warns, then raises
+@pytest.mark.parametrize("damage", ["another network", "another task", "another size", "cut short", "no Keras file"])
+def test_weights_that_do_not_fit_are_refused_by_name(damage, trained, tiny, tmp_path):
+    best = tmp_path / "best.keras"
+    shutil.copyfile(trained / "best.keras", best)
+    name, size, task = tiny.network, tiny.size, tiny.task
+    if damage == "another network":
+        name = "vgg_like"
+    elif damage == "another task":
+        task = "binary"
+    elif damage == "another size":  # its dense layer counts the positions of the feature map
+        size = tiny.size * 2
+    elif damage == "cut short":
+        best.write_bytes(best.read_bytes()[:5000])
+    else:
+        best.write_text("weights")
+    with pytest.raises(ConfigurationError, match=rf"best\.keras do not fit {name}"):
+        networks.build(name, size=size, task=task, weights=str(best))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning:keras")
+def test_a_weights_file_of_another_backbone_is_refused_by_name(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    networks.build("custom_cnn", size=SIZE).save_weights(path)
+    with pytest.raises(ConfigurationError, match=r"other\.weights\.h5 do not fit"):
+        networks.build("mobilenet_v2", size=SIZE, weights=str(path))

@@ -1,0 +1,122 @@
+"""Batches for training and validation."""
+
+import hashlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skin_model import imaging
+from skin_model.dataset.pipeline import Batches, as_keras
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def source(parts) -> Batches:
+    """Twenty-one images, three of each class, in batches of four; the last one is short."""
+    rows = parts.groupby("dx").head(3)
+    codes = rows["dx"].astype("category").cat.codes.to_numpy()
+    return Batches(
+        paths=list(rows["path"]),
+        targets=np.eye(7, dtype=np.float32)[codes],
+        weights=np.linspace(0.5, 1.5, len(rows), dtype=np.float32),
+        size=48,
+        batch=4,
+        augmentation="standard",
+        seed=5,
+    )
+
+
+def epoch_of(source: Batches, epoch: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    order = source.order(epoch)
+    return [source.get(epoch, number, order) for number in range(len(source))]
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_epoch_is_the_same_whatever_thread_or_order_asks_for_its_batches(source):
+    in_order = epoch_of(source, 1)
+    order = source.order(1)
+    backwards = list(reversed(range(len(source))))
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda number: source.get(1, number, order), backwards))
+
+    assert_same(in_order, drawn[::-1])
+
+
+def test_another_epoch_or_seed_brings_another_order_and_other_views_of_the_same_image(source):
+    assert list(source.order(0)) != list(source.order(1))
+    assert list(source.order(0)) != list(replace(source, seed=6).order(0))
+    views = [source.load(0, 0, 0), source.load(0, 1, 0), source.load(0, 0, 1), replace(source, seed=6).load(0, 0, 0)]
+    assert len({view.tobytes() for view in views}) == 4
+
+
+def test_every_image_comes_once_an_epoch_with_its_own_target_and_weight(source):
+    plain = replace(source, augmentation="none")
+    batches = epoch_of(plain, 3)
+    images, targets, weights = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+
+    assert [len(batch[0]) for batch in batches] == [4, 4, 4, 4, 4, 1]
+    rows = [int(np.flatnonzero(plain.weights == weight)[0]) for weight in weights]
+    assert sorted(rows) == list(range(21))
+    assert rows != list(range(21))
+    np.testing.assert_array_equal(targets, plain.targets[rows])
+    expected = np.stack([imaging.centre(imaging.fit(imaging.read(plain.paths[row]).pixels, 48)) for row in rows])
+    np.testing.assert_array_equal(images, imaging.to_network(expected))
+
+
+def test_images_reach_the_network_as_float32_between_0_and_1(source):
+    images, _, _ = epoch_of(source, 0)[0]
+    assert (images.dtype, images.shape) == (np.float32, (4, 48, 48, 3))
+    assert images.min() >= 0
+    assert 0.5 < images.max() <= 1
+
+
+def test_validation_keeps_the_files_order_in_every_epoch(source):
+    validation = replace(source, ordered=True, augmentation="none")
+    assert list(validation.order(0)) == list(validation.order(9)) == list(range(21))
+    assert_same(epoch_of(validation, 0), epoch_of(validation, 9))
+
+
+def test_sampling_by_shares_draws_a_rare_class_as_often_as_a_common_one(source):
+    rare = np.arange(400) < 20
+    shares = np.where(rare, 0.5 / 20, 0.5 / 380)
+    many = Batches([Path("x")] * 400, np.zeros((400, 7), np.float32), np.ones(400, np.float32), 48, 4, shares=shares)
+
+    drawn = np.concatenate([many.order(epoch) for epoch in range(5)])
+
+    assert len(drawn) == 2000
+    assert abs(rare[drawn].mean() - 0.5) < 0.05  # 4 standard deviations of 2,000 fair throws
+    assert len(set(drawn[rare[drawn]])) == 20
+
+
+def test_keras_is_fed_exactly_these_batches(source):
+    adapter = as_keras(source, 2)
+    assert len(adapter) == len(source)
+    assert_same(epoch_of(source, 2), [adapter[number] for number in range(len(adapter))])
+
+
+def test_batches_need_no_deep_learning_library_and_are_the_same_in_another_process(source):
+    code = (
+        "import sys, hashlib, numpy as np; from skin_model.dataset.pipeline import Batches\n"
+        "paths = sys.argv[1:]; n = len(paths)\n"
+        "b = Batches(paths, np.eye(n, dtype=np.float32), np.ones(n, np.float32), 48, 4, 'strong', 5)\n"
+        "images, _, _ = b.get(1, 0, b.order(1))\n"
+        "print(hashlib.sha256(images.tobytes()).hexdigest(), *sys.modules)"
+    )
+    paths = [str(path) for path in source.paths[:6]]
+    done = subprocess.run([sys.executable, "-c", code, *paths], cwd=ROOT, capture_output=True, text=True, check=True)
+    digest, *modules = done.stdout.split()
+
+    assert not {"tensorflow", "keras", "torch", "jax"} & set(modules)
+    few = replace(source, paths=source.paths[:6], augmentation="strong")
+    assert digest == hashlib.sha256(few.get(1, 0, few.order(1))[0].tobytes()).hexdigest()

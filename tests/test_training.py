@@ -1,0 +1,256 @@
+"""One training: its progress on disk, its refusals, and its going on after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skin_model import networks
+from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.errors import DatasetError, TrainingError
+from skin_model.services import training
+from skin_model.taxonomy import CODES
+from skin_model.training import run
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = [f.name for f in fields(EpochRecord) if f.name != "seconds"]
+
+
+def record(epoch: int, **figures: float) -> EpochRecord:
+    known = dict.fromkeys((f.name for f in fields(EpochRecord)), 0.0) | figures
+    return EpochRecord(**(known | {"epoch": epoch}))
+
+
+def follow(figures: list[float], **settings) -> run.RunState:
+    """A training by hand: epochs of which only the validation's balanced accuracy, or loss, is told."""
+    state = run.RunState(TrainingConfig(**settings), "data")
+    name = f"val_{state.config.monitor}"
+    for epoch, figure in enumerate(figures, 1):
+        assert not state.finished
+        state = state.after(record(epoch, **{name: figure}))
+    return state
+
+
+def test_training_stops_after_patience_epochs_without_a_better_figure():
+    assert not follow([0.2, 0.5, 0.4, 0.5], patience=3).finished  # equal is not better
+    stopped = follow([0.2, 0.5, 0.4, 0.5, 0.3], patience=3)
+    assert (stopped.finished, stopped.best_epoch, stopped.epoch) == (True, 2, 5)
+
+
+def test_a_better_figure_starts_patience_afresh():
+    state = follow([0.5, 0.4, 0.6, 0.5], patience=2)
+    assert (state.finished, state.best_epoch) == (False, 3)
+
+
+def test_a_loss_is_better_when_it_is_lower():
+    assert follow([1.0, 0.7, 0.9, 0.8], monitor="loss", patience=8).best_epoch == 2
+
+
+def test_training_ends_with_its_last_epoch():
+    assert follow([0.1, 0.2, 0.3], epochs=3).finished
+
+
+def test_patience_is_not_forgotten_when_a_run_is_taken_up_again(tmp_path):
+    before = follow([0.5, 0.4], patience=2)
+    (tmp_path / "run.json").write_text(json.dumps(asdict(before)))
+
+    again = run.read_state(tmp_path)
+
+    assert again == before
+    assert again.after(record(3, val_balanced_accuracy=0.4)).finished
+
+
+def test_images_of_a_rare_class_count_more_in_the_loss():
+    dx = pd.Series(["nv"] * 16 + ["df"] * 4)
+    for balance, ratio in (("none", 1), ("sampling", 1), ("class-weights", 4), ("sqrt-class-weights", 2)):
+        weights = run.loss_weights(dx, balance)
+        assert weights[-1] / weights[0] == pytest.approx(ratio)
+        assert weights.mean() == pytest.approx(1)
+
+
+def test_targets_are_one_hot_in_the_taxonomys_order_or_malignant_or_not():
+    dx = pd.Series(CODES[::-1])
+    np.testing.assert_array_equal(run.targets(dx, "diagnosis"), np.eye(7)[::-1])
+    assert run.targets(dx, "binary").ravel().tolist() == [0, 0, 1, 0, 0, 1, 1]
+
+
+def test_a_finished_training_leaves_history_settings_split_and_the_best_network(trained, tiny, split_file):
+    from skin_model.conversion import load_keras
+
+    state = run.read_state(trained)
+    history = pd.read_csv(trained / "history.csv")
+
+    assert (state.finished, state.config, state.epoch) == (True, tiny, tiny.epochs)
+    assert history.to_dict("records") == [pytest.approx(asdict(r)) for r in state.history]
+    assert history["val_balanced_accuracy"].idxmax() + 1 == state.best_epoch
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert (trained / "split.csv").read_bytes() == split_file.read_bytes()
+    assert sorted(p.name for p in trained.iterdir()) == ["best.keras", "history.csv", "run.json", "split.csv"]
+    assert load_keras(trained / "best.keras").name == "custom_cnn"
+
+
+def test_the_learning_rate_rises_to_the_given_one_and_falls_to_zero(trained, tiny):
+    rates = pd.read_csv(trained / "history.csv")["learning_rate"]
+    assert rates.iloc[0] == pytest.approx(tiny.learning_rate)
+    assert rates.is_monotonic_decreasing
+    assert rates.iloc[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_binary_training_reports_the_same_figures(binary_run):
+    history = pd.read_csv(binary_run / "history.csv")
+    assert len(history) == 1
+    assert history.notna().all(axis=None)
+    assert run.read_state(binary_run).best_epoch == 1
+
+
+def command(data: Path, folder: Path, split: Path, config: TrainingConfig, *more: str) -> list[str]:
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in asdict(config).items() if v is not None]
+    return [sys.executable, "-m", "skin_model", "train", f"--data={data}", f"--out={folder}", f"--split={split}",
+            *options, *more]  # fmt: skip
+
+
+def epochs_done(folder: Path) -> int:
+    try:
+        return run.read_state(folder).epoch
+    except TrainingError:
+        return 0
+
+
+def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
+    drawn_data, split_file, trained, tiny, tmp_path
+):
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(drawn_data, folder, split_file, tiny), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and epochs_done(folder) < 1:
+        time.sleep(0.005)
+    assert process.poll() is None, process.stderr.read().decode()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    killed = run.read_state(folder)
+    assert process.returncode == -signal.SIGKILL
+    assert 1 <= killed.epoch < tiny.epochs
+
+    done = subprocess.run(
+        command(drawn_data, folder, split_file, tiny, "--resume"), cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    history, undisturbed = pd.read_csv(folder / "history.csv"), pd.read_csv(trained / "history.csv")
+    # the finished epochs were kept, not done again: their durations are the old ones
+    assert history["seconds"].tolist()[: killed.epoch] == [r.seconds for r in killed.history]
+    pd.testing.assert_frame_equal(history[FIGURES], undisturbed[FIGURES])
+    assert run.read_state(folder).finished
+    assert run.read_state(folder).best_epoch == run.read_state(trained).best_epoch
+
+
+def test_a_run_is_not_taken_up_with_other_settings_or_another_split(drawn_data, split_file, trained, tiny, tmp_path):
+    other = pd.read_csv(split_file)
+    lesion = other["lesion_id"][other["part"] == "test"].iloc[0]
+    other.loc[other["lesion_id"] == lesion, "part"] = "calibration"
+    other.to_csv(tmp_path / "other.csv", index=False)
+
+    for config, split in ((replace(tiny, epochs=9), split_file), (tiny, tmp_path / "other.csv")):
+        with pytest.raises(TrainingError, match=r"other settings or other data; give the same ones, or a new folder"):
+            training.train(data=drawn_data, folder=trained, config=config, split=split, resume=True)
+
+
+def test_a_finished_run_is_neither_overwritten_nor_trained_again(drawn_data, split_file, trained, tiny):
+    before = {p: p.stat().st_mtime_ns for p in trained.iterdir()}
+    with pytest.raises(TrainingError, match="--resume"):
+        training.train(data=drawn_data, folder=trained, config=tiny, split=split_file)
+    assert training.train(data=drawn_data, folder=trained, config=tiny, resume=True).finished
+    assert {p: p.stat().st_mtime_ns for p in trained.iterdir()} == before
+
+
+def test_there_is_nothing_to_take_up_in_an_empty_folder(drawn_data, split_file, tiny, tmp_path):
+    with pytest.raises(TrainingError, match="holds no training"):
+        training.train(data=drawn_data, folder=tmp_path, config=tiny, split=split_file, resume=True)
+
+
+def test_a_class_without_training_images_is_named_and_the_folder_can_be_used_again(parts, tiny, tmp_path):
+    fold0, fold1 = parts[parts.part == "fold0"], parts[parts.part == "fold1"]
+    without = fold1[~fold1["dx"].isin(["df", "vasc"])]
+    for train, check, named in ((without, fold0, "training image of df, vasc"), (fold0, without, "validation image")):
+        with pytest.raises(TrainingError, match=named):
+            run.train(config=tiny, training=train, validation=check, folder=tmp_path / "new", data="x")
+    assert not (tmp_path / "new" / "run.json").exists()
+
+
+def test_a_validation_part_that_the_split_lacks_is_refused_with_its_parts(drawn_data, split_file, tiny, tmp_path):
+    with pytest.raises(DatasetError, match=r"no part 'fold4'; it has calibration, fold0, fold1, test"):
+        training.train(
+            data=drawn_data, folder=tmp_path, config=replace(tiny, validation="fold4"), split=split_file
+        )
+
+
+def test_balance_by_sampling_draws_training_images_by_class_but_validates_each_once(parts, tiny):
+    config = replace(tiny, balance="sampling")
+    uneven = pd.concat([parts, parts[parts["dx"] == "nv"], parts[parts["dx"] == "nv"]])
+    source = run._batches(config, uneven)
+    checked = run._batches(config, uneven, validate=True)
+
+    shares = pd.Series(source.shares).groupby(uneven["dx"].to_numpy()).sum()
+    assert shares.to_numpy() == pytest.approx(1 / 7)
+    assert set(source.weights) == {1.0}
+    assert sorted(checked.order(0)) == list(range(len(uneven)))
+    assert checked.augmentation == "none"
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Makes the networks that are built answer nothing but NaN."""
+    build = networks.build
+
+    def build_broken(*args, **kwargs):
+        model = build(*args, **kwargs)
+        kernel, bias = model.get_layer("output").get_weights()
+        model.get_layer("output").set_weights([kernel, bias * np.nan])
+        return model
+
+    monkeypatch.setattr(networks, "build", build_broken)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_loss_that_is_no_number_ends_training_with_advice(drawn_data, split_file, tiny, tmp_path):
+    folder = tmp_path / "diverged"
+    with pytest.raises(TrainingError, match=r"epoch 1 .*nan.*lower the learning rate"):
+        training.train(data=drawn_data, folder=folder, config=tiny, split=split_file)
+    assert run.read_state(folder).epoch == 0
+    assert not (folder / "best.keras").exists()
+
+
+def test_a_stop_asked_for_in_the_middle_leaves_a_run_that_can_be_taken_up(drawn_data, split_file, tiny, tmp_path):
+    seen: list[tuple[int, int, int]] = []
+
+    def stop(epoch: int, batch: int, batches: int, loss: float) -> bool:
+        seen.append((epoch, batch, batches))
+        return batch == 2
+
+    state = training.train(data=drawn_data, folder=tmp_path, config=tiny, split=split_file, on_batch=stop)
+
+    count = seen[0][2]
+    assert seen == [(0, 1, count), (0, 2, count)]
+    assert (state.finished, state.epoch) == (False, 0)
+    assert run.read_state(tmp_path) == state
+
+
+def test_the_trainings_a_run_started_from_are_told_first_to_last(tmp_path):
+    configs = [TrainingConfig(), TrainingConfig(weights=str(tmp_path / "0" / "best.keras"), size=128)]
+    configs.append(TrainingConfig(weights=str(tmp_path / "1" / "best.keras"), size=160))
+    for number, config in enumerate(configs):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "run.json").write_text(json.dumps(asdict(run.RunState(config, "data"))))
+
+    assert [state.config for state in run.lineage(tmp_path / "2")] == configs
+    os.remove(tmp_path / "0" / "run.json")
+    assert [state.config.size for state in run.lineage(tmp_path / "2")] == [128, 160]
