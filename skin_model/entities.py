@@ -213,8 +213,8 @@ class TrainingConfig:
             if not low <= value <= high:
                 raise ConfigurationError(f"{name} must lie between {low} and {high}; {value} was given.")
         for name, known in (
-            ("task", TASKS), ("batch_norm", ("trained", "fixed")), ("optimizer", OPTIMIZERS), ("balance", BALANCES), ("augmentation", AUGMENTATIONS),
-            ("monitor", MONITORS),
+            ("task", TASKS), ("batch_norm", ("trained", "fixed")), ("optimizer", OPTIMIZERS), ("balance", BALANCES),
+            ("augmentation", AUGMENTATIONS), ("monitor", MONITORS),
         ):  # fmt: skip
             value = getattr(self, name)
             if value not in known:

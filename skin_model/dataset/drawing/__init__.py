@@ -1,0 +1,1 @@
+"""How a synthetic lesion is drawn: canvas, tissue, and the look of each class."""

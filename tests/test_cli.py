@@ -1,0 +1,199 @@
+"""The command line: what it accepts, prints and returns."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skin_model import cli
+from skin_model.dataset import splits
+from skin_model.entities import TrainingConfig
+from skin_model.services import training
+from skin_model.training.run import RunState
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    "": ["dataset", "train", "bundle", "evaluate", "predict"],
+    "dataset": ["validate", "draw", "split"],
+    "dataset validate": ["DIR"],
+    "dataset draw": ["DIR", "--lesions", "--height", "--width", "--seed"],
+    "dataset split": ["DIR", "CSV", "--seed"],
+    "train": ["--data", "--out", "--split", "--resume", "--network", "--weights", "--task", "--epochs", "--seed"],
+    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity"],
+    "evaluate": ["--images", "--labels", "--model", "--json", "--allow-seen"],
+    "predict": ["PATH", "--model", "--json"],
+}
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "skin_model", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_every_argument(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*name.split(), "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert [word for word in COMMANDS[name] if word not in shown] == []
+
+
+def test_no_help_waits_for_tensorflow_or_another_large_library():
+    code = (
+        "import sys\nfrom skin_model import cli\n"
+        f"for name in {list(COMMANDS)!r}:\n"
+        "    try: cli.main([*name.split(), '--help'])\n"
+        "    except SystemExit as ended: assert ended.code == 0\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "skin_model.cli" in loaded
+    assert not {"tensorflow", "keras", "openvino", "pandas", "sklearn", "scipy", "streamlit"} & loaded
+
+
+def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
+    done = command("predict", "lesion.jpg", "--model", "no such model")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: There is no model in no such model")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("dataset validate nowhere", "nowhere"),
+        ("dataset draw {data}", "is not an empty folder"),
+        ("dataset draw new --lesions 0", "at least one lesion"),
+        ("dataset split nowhere new.csv", "nowhere"),
+        ("train --data {data} --out new --epochs 0", "epochs must lie between 1 and 1000"),
+        ("train --data nowhere --out new", "nowhere"),
+        ("train --data {data} --out new --split nowhere.csv", "nowhere.csv"),
+        ("train --data {data} --split {split} --out {run} --validation fold1", "--resume"),
+        ("train --data {data} --split {split} --out {run} --resume", "other settings"),
+        ("train --data {data} --split {split} --out new --network resnet9000", "choose one of custom_cnn"),
+        ("train --data {data} --split {split} --out new --network custom_cnn --weights a.h5", "leave --weights out"),
+        ("bundle --data {data} --run nowhere --out new", "split.csv"),
+        ("bundle --data {data} --run {run} --out {model}", "already exists"),
+        ("evaluate --images nowhere --labels {labels} --model {model}", "no folder nowhere"),
+        ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),
+        ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "cannot be written"),
+        ("predict {empty} --model {model}", "no image was found"),
+        ("predict {data} --model {data}", "There is no model in"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_a_sentence_and_status_2(
+    arguments, sentence, drawn_data, split_file, trained, made, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    places = {
+        "data": drawn_data, "split": split_file, "run": trained, "model": made.folder, "empty": tmp_path / "empty",
+        "labels": drawn_data / "HAM10000_metadata.csv",
+    }  # fmt: skip
+    status = cli.main([word.format(**places) for word in arguments.split()])
+    *_, last = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert last.startswith("error: ")
+    assert sentence in last
+    assert not list(tmp_path.glob("new/run.json"))
+
+
+def test_an_option_that_does_not_exist_ends_with_usage_and_status_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["predict", "x.jpg", "--modle", "y"])
+    assert ended.value.code == 2
+    assert "usage: python -m skin_model" in capsys.readouterr().err
+
+
+def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, monkeypatch, capsys):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    assert cli.main(["train", "--data", str(drawn_data), "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err.endswith("stopped\n")
+
+
+def test_every_option_of_train_reaches_the_training(tmp_path, monkeypatch, capsys):
+    wanted = TrainingConfig(
+        network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
+        warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, label_smoothing=0.2, dropout=0.3, frozen=0.4,
+        balance="sampling", augmentation="strong", monitor="loss", patience=2, validation="fold3", seed=11,
+    )  # fmt: skip
+    assert not {name for name, value in asdict(wanted).items() if value == getattr(TrainingConfig(), name)}
+    given: list[dict] = []
+
+    def train(**arguments) -> RunState:
+        given.append(arguments)
+        return RunState(arguments["config"], "data")
+
+    monkeypatch.setattr(training, "train", train)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(wanted).items()]
+    assert cli.main(["train", "--data=D", "--out=O", "--split=S.csv", "--resume", *options]) == 0
+
+    (arguments,) = given
+    assert arguments["config"] == wanted
+    assert (arguments["data"], arguments["folder"], arguments["split"]) == (Path("D"), Path("O"), Path("S.csv"))
+    assert arguments["resume"] is True
+
+
+def test_a_drawn_data_set_passes_validation_and_a_damaged_one_does_not(tmp_path, capsys):
+    data = tmp_path / "drawn"
+    assert cli.main(["dataset", "draw", str(data), "--lesions", "1", "--height", "110", "--width", "146"]) == 0
+    assert "synthetic" in capsys.readouterr().out
+
+    assert cli.main(["dataset", "validate", str(data)]) == 0
+    assert "0 problems" in capsys.readouterr().out
+
+    first, second = sorted(data.rglob("*.jpg"))[:2]
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:300])
+    assert cli.main(["dataset", "validate", str(data)]) == 1
+    shown = capsys.readouterr().out
+    assert "2 problems" in shown
+    assert first.stem in shown
+    assert second.stem in shown
+
+
+def test_a_split_is_written_as_the_table_that_training_reads(drawn_data, tmp_path, capsys):
+    file = tmp_path / "split.csv"
+    assert cli.main(["dataset", "split", str(drawn_data), str(file), "--seed", "4"]) == 0
+    split = splits.read(file)
+    assert set(split["part"]) == set(splits.PARTS)
+    assert len(split) == len(pd.read_csv(drawn_data / "HAM10000_metadata.csv"))
+    shown = capsys.readouterr().out
+    assert splits.fingerprint(split) in shown
+    assert all(part in shown for part in splits.PARTS)
+
+
+def test_evaluate_prints_its_figures_and_writes_the_same_as_json(made, drawn_data, parts, tmp_path, capsys):
+    file = tmp_path / "report.json"
+    labels = drawn_data / "HAM10000_metadata.csv"
+    arguments = ["evaluate", "--images", str(drawn_data), "--labels", str(labels), "--model", str(made.folder)]
+
+    assert cli.main([*arguments, "--json", str(file)]) == 0
+
+    report, shown = json.loads(file.read_text()), capsys.readouterr().out
+    seen = int((parts.part != "test").sum())
+    assert report["n_excluded_seen"] == seen
+    assert f"{report['n']} images, {seen} left out as seen in training" in shown
+    assert f"{report['balanced_accuracy']:.3f}" in shown
+    assert "flatter" not in shown
+    assert cli.main([*arguments, "--allow-seen"]) == 0
+    assert "these figures flatter it" in capsys.readouterr().out
+
+
+def test_predict_prints_diagnosis_and_decision(made, parts, capsys):
+    image = parts["path"].iloc[0]
+    assert cli.main(["predict", str(image), "--model", str(made.folder)]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"{image}: ")
+    assert ("refer" in line) != ("below the operating point" in line)
