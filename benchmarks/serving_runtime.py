@@ -32,7 +32,8 @@ def onnx_session(model: Any) -> Any:
     serving = keras.Model(model.inputs, [output.output, output.input, model.get_layer("features").output])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        serving.export(path, format="onnx", verbose=False)
+        signature = [keras.InputSpec("float32", (None, *model.input_shape[1:]))]  # without one the batch is fixed at 1
+        serving.export(path, format="onnx", verbose=False, input_signature=signature)
         return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 

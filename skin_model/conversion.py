@@ -32,6 +32,8 @@ def convert(model: Any, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as saved:
         serving.export(saved, verbose=False)
         converted = openvino.convert_model(saved)
+    # else the temporary folder's name stays in the file, and two conversions of one network differ
+    converted.set_rt_info("network.keras", ["conversion_parameters", "input_model"])
     openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=False)
     Head.of(model).save(folder / "head.npz")
 

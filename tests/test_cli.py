@@ -126,7 +126,8 @@ def test_every_option_of_train_reaches_the_training(tmp_path, monkeypatch, capsy
     wanted = TrainingConfig(
         network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
         warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, label_smoothing=0.2, dropout=0.3, frozen=0.4,
-        balance="sampling", augmentation="strong", monitor="loss", patience=2, validation="fold3", seed=11,
+        batch_norm="fixed", balance="sampling", augmentation="strong", monitor="loss", patience=2,
+        validation="fold3", seed=11,
     )  # fmt: skip
     assert not {name for name, value in asdict(wanted).items() if value == getattr(TrainingConfig(), name)}
     given: list[dict] = []

@@ -39,7 +39,12 @@ def test_a_patient_may_be_known_in_part(known):
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"age": -1}, "120"), ({"age": 121}, "120"), ({"sex": "unknown"}, "female"), ({"site": "knee"}, "lower extremity")],
+    [
+        ({"age": -1}, "120"),
+        ({"age": 121}, "120"),
+        ({"sex": "unknown"}, "female"),
+        ({"site": "knee"}, "lower extremity"),
+    ],
 )
 def test_a_patient_that_cannot_be_is_refused_with_what_is_accepted(wrong, named):
     with pytest.raises(ConfigurationError, match=named):
@@ -49,10 +54,10 @@ def test_a_patient_that_cannot_be_is_refused_with_what_is_accepted(wrong, named)
 @pytest.mark.parametrize(
     ("name", "bad", "bound"),
     [
-        ("size", 31, "32"), ("size", 1025, "1024"), ("epochs", 0, "1"), ("batch", 0, "1"), ("learning_rate", 0.0, "1e-07"),
-        ("learning_rate", 1.5, "1.0"), ("learning_rate", math.nan, "1e-07"), ("warmup_epochs", -0.1, "0"),
-        ("weight_decay", 1.1, "1"), ("label_smoothing", 0.6, "0.5"), ("dropout", 1.0, "0.9"), ("frozen", 1.01, "1"),
-        ("patience", 0, "1"), ("seed", -1, "0"),
+        ("size", 31, "32"), ("size", 1025, "1024"), ("epochs", 0, "1"), ("batch", 0, "1"),
+        ("learning_rate", 0.0, "1e-07"), ("learning_rate", 1.5, "1.0"), ("learning_rate", math.nan, "1e-07"),
+        ("warmup_epochs", -0.1, "0"), ("weight_decay", 1.1, "1"), ("label_smoothing", 0.6, "0.5"),
+        ("dropout", 1.0, "0.9"), ("frozen", 1.01, "1"), ("patience", 0, "1"), ("seed", -1, "0"),
     ],
 )  # fmt: skip
 def test_a_setting_out_of_its_range_is_refused_with_its_name_and_bound(name, bad, bound):
@@ -60,7 +65,7 @@ def test_a_setting_out_of_its_range_is_refused_with_its_name_and_bound(name, bad
         TrainingConfig(**{name: bad})
 
 
-@pytest.mark.parametrize("name", ["task", "optimizer", "balance", "augmentation", "monitor"])
+@pytest.mark.parametrize("name", ["task", "batch_norm", "optimizer", "balance", "augmentation", "monitor"])
 def test_an_unknown_choice_is_refused_with_the_known_ones(name):
     with pytest.raises(ConfigurationError, match=rf"^{name} must be one of .*{getattr(TrainingConfig(), name)}.*'odd'"):
         replace(TrainingConfig(), **{name: "odd"})

@@ -54,7 +54,9 @@ def test_a_network_trains_is_saved_loaded_served_and_explained(name, squares, tm
     model = networks.build(name, size=SIZE)
     before = model.get_weights()
     assert np.isfinite(train_a_step(model, squares))
-    assert not any(np.array_equal(a, b.numpy()) for a, b in zip(before, model.weights, strict=True) if "kernel" in b.path)
+    assert not any(
+        np.array_equal(a, b.numpy()) for a, b in zip(before, model.weights, strict=True) if "kernel" in b.path
+    )
 
     model.save(tmp_path / "network.keras")
     loaded = conversion.load_keras(tmp_path / "network.keras")
@@ -95,6 +97,16 @@ def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(sq
     first = changed.index(True)
     assert first == 10  # two of four blocks: a kernel and four vectors of batch normalisation each
     assert all(changed[first:])
+
+
+def test_fixed_batch_normalisation_keeps_statistics_and_scales_while_kernels_learn(squares):
+    model = networks.build("custom_cnn", size=SIZE, batch_norm="fixed")
+    before = {w.path: w.numpy() for w in model.weights}
+    train_a_step(model, squares)
+
+    changed = {path for w in model.weights if not np.array_equal(before[path := w.path], w.numpy())}
+    assert not any("batch_normalization" in path for path in changed)
+    assert sum(path.endswith("kernel") for path in changed) == 6  # four convolutions, two dense layers
 
 
 def test_weights_of_an_earlier_training_start_another_at_another_size(squares, tmp_path):

@@ -81,7 +81,9 @@ def noise(seed: int) -> bytes:
 # -- evaluate ---------------------------------------------------------------------------------------------------------
 
 
-def test_on_the_training_data_only_the_test_part_is_scored_and_the_others_are_counted(made, classifier, drawn_data, parts):
+def test_on_the_training_data_only_the_test_part_is_scored_and_the_others_are_counted(
+    made, classifier, drawn_data, parts
+):
     report = evaluate_all(made, classifier, drawn_data)
     tested = int((parts.part == "test").sum())
     assert (report["n"], report["n_excluded_seen"]) == (tested, len(parts) - tested)
@@ -198,7 +200,8 @@ def test_a_binary_model_is_evaluated_with_null_for_what_it_cannot_say(binary_mad
     assert set(report) == KEYS
     empty = {key for key, value in report.items() if value is None}
     assert empty == {
-        "balanced_accuracy", "macro_auc", "macro_f1", "macro_precision", "macro_recall", "per_class", "confusion_matrix",
+        "balanced_accuracy", "macro_auc", "macro_f1", "macro_precision", "macro_recall", "per_class",
+        "confusion_matrix",
     }  # fmt: skip
     assert all(isinstance(value, float) for value in report["malignant"].values())
     assert report["intervals"]["malignant.auc"][0] <= report["malignant"]["auc"]
@@ -247,9 +250,7 @@ def test_answers_keep_the_order_of_the_files_over_several_batches(classifier, pa
     assert [one.path for one in judged] == paths
     for position in (0, 33, 69):
         alone = next(prediction.predict(classifier=classifier, paths=[paths[position]]))
-        np.testing.assert_allclose(
-            judged[position].prediction.probabilities, alone.prediction.probabilities, atol=1e-6
-        )
+        np.testing.assert_allclose(judged[position].prediction.probabilities, alone.prediction.probabilities, atol=1e-6)
 
 
 def test_predict_writes_one_object_per_image_and_exits_with_1_where_any_failed(made, mixed, tmp_path, capsys):
@@ -266,7 +267,9 @@ def test_predict_writes_one_object_per_image_and_exits_with_1_where_any_failed(m
     assert list(good["probabilities"]) == list(CODES)
     assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-6)
     assert good["diagnosis"] == max(good["probabilities"], key=good["probabilities"].get)
-    assert good["malignant_probability"] == pytest.approx(sum(good["probabilities"][c] for c in ("mel", "bcc", "akiec")))
+    assert good["malignant_probability"] == pytest.approx(
+        sum(good["probabilities"][c] for c in ("mel", "bcc", "akiec"))
+    )
     assert good["refer"] is (good["malignant_probability"] >= made.manifest.threshold)
     assert good["sha256"] == imaging.read(mixed / "a.jpg").sha256
     assert list(bad) == ["image", "error"]
@@ -295,9 +298,7 @@ def test_a_damaged_model_is_reported_and_a_restored_one_is_used_without_a_restar
     assert "Restore" in state.message
 
     copied()
-    np.testing.assert_array_equal(
-        analysis.analyse(data=image).prediction.probabilities, good.prediction.probabilities
-    )
+    np.testing.assert_array_equal(analysis.analyse(data=image).prediction.probabilities, good.prediction.probabilities)
     assert workspace.model_state().status == "ready"
 
 

@@ -188,9 +188,7 @@ def test_a_class_without_training_images_is_named_and_the_folder_can_be_used_aga
 
 def test_a_validation_part_that_the_split_lacks_is_refused_with_its_parts(drawn_data, split_file, tiny, tmp_path):
     with pytest.raises(DatasetError, match=r"no part 'fold4'; it has calibration, fold0, fold1, test"):
-        training.train(
-            data=drawn_data, folder=tmp_path, config=replace(tiny, validation="fold4"), split=split_file
-        )
+        training.train(data=drawn_data, folder=tmp_path, config=replace(tiny, validation="fold4"), split=split_file)
 
 
 def test_balance_by_sampling_draws_training_images_by_class_but_validates_each_once(parts, tiny):
