@@ -13,12 +13,12 @@ from skin_model.taxonomy import DIAGNOSES
 state = begin_page("A second look at a pigmented lesion")
 
 LEAD = (
-    "Give it one dermoscopic picture. Within a second you read what a neural network, trained on HAM10000, "
-    "makes of it: refer or not, seven probabilities, and the places that spoke for each."
+    "Give it one dermoscopic picture. Within a second you read what a neural network makes of it: refer or not, "
+    "seven probabilities, and the places that spoke for each."
 )
 FOR = """
 ## What it is for
-- A second opinion on **one dermoscopic picture of one pigmented lesion**.
+- A second look at **one dermoscopic picture of one pigmented lesion**.
 - Seven probabilities, a decision at a stated operating point, maps of what spoke for each diagnosis.
 - Research and teaching.
 """
@@ -36,7 +36,7 @@ def show_model(summary: ModelSummary) -> None:
     report = summary.evaluation
     st.header("The model in use, and how good it is", anchor=False)
     if report:
-        show_figures(report)
+        show_figures(report, summary.data)
     else:
         st.info("No evaluation came with this model, so how good it is is not known here.")
     if report.get("per_class"):
@@ -45,7 +45,7 @@ def show_model(summary: ModelSummary) -> None:
         st.markdown(summary.card)
 
 
-def show_figures(report: dict[str, Any]) -> None:
+def show_figures(report: dict[str, Any], data: str) -> None:
     """Sensitivity and specificity at the operating point, balanced accuracy, AUC: each with its interval."""
     malignant = report.get("malignant") or {}
     cards: tuple[tuple[str, str, float | None, str, Callable[[float], str]], ...] = (
@@ -60,7 +60,7 @@ def show_figures(report: dict[str, Any]) -> None:
     )  # fmt: skip
     unit = (report.get("intervals") or {}).get("unit", "image")
     st.markdown(
-        f"Measured on {report['n']:,} test pictures of lesions it never learned from. "
+        f"Trained on {data}. Measured on {report['n']:,} test pictures of lesions it never learned from. "
         f"In brackets: 95 % intervals, resampled by {unit}."
     )
     for column, (label, key, value, words, write) in zip(st.columns(4), cards, strict=True):

@@ -17,7 +17,6 @@ from typing import Any
 import cv2
 
 from skin_model import bundle, imaging, settings
-from skin_model.dataset.drawn import draw_lesion
 from skin_model.taxonomy import CODES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +81,8 @@ def photographs(data: Path, count: int) -> tuple[list[bytes], str]:
 
 
 def _drawn(seed: int) -> bytes:
+    from skin_model.dataset.drawn import draw_lesion  # brings pandas, which most runs need not load
+
     pixels, _ = draw_lesion(CODES[seed % len(CODES)], seed=seed, height=HEIGHT, width=WIDTH)
     return cv2.imencode(".jpg", pixels[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes()
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from skin_model import bundle, settings
 from skin_model.dataset import ham10000
+from skin_model.dataset.labels import class_indices
 from skin_model.evaluation import calibration, metrics
 from skin_model.inference import VIEWS, Classifier
 from skin_model.services import evaluation, prediction
@@ -29,9 +30,9 @@ def main() -> None:
     wanted = seen.loc[seen["part"] == made.manifest.data["validation"], "image_id"]
     table = ham10000.read(options.data).table
     table = table[table["image_id"].isin(wanted)]
-    labels = evaluation.class_indices(table)
+    labels = class_indices(table["dx"])
     squares = np.stack(
-        [item.square for item in prediction.load(table["path"], made.manifest.size) if item.square is not None]
+        [item.square for item in prediction.readable(prediction.load(table["path"], made.manifest.size))]
     )
     print(f"{made.manifest.model_version}, {len(table)} images of {made.manifest.data['validation']}")
     print("views  balanced accuracy  macro AUC  macro F1  log loss  malignant AUC  ms per image")

@@ -1,6 +1,7 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
 import logging
+from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -9,7 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from pages.ui import widgets
 from pages.ui.frame import begin_page, explain_failure
 from skin_model.charts import display_copy, percent
-from skin_model.entities import SEXES, SITES, Example, ModelSummary, Patient
+from skin_model.entities import SEXES, SITES, Example, Patient
 from skin_model.errors import SkinModelError
 from skin_model.services import analysis
 from skin_model.taxonomy import BY_CODE
@@ -36,7 +37,7 @@ def take_in(*, ready: bool) -> None:
         if upload is not None:
             judge(upload.name, take_bytes(upload))
         elif chosen is not None:
-            judge(chosen.path.name, chosen.path.read_bytes(), chosen)
+            judge(chosen.path.name, chosen.path, chosen)
     st.rerun()
 
 
@@ -85,13 +86,13 @@ def take_bytes(upload: UploadedFile) -> bytes:
     return data
 
 
-def judge(name: str, data: bytes, example: Example | None = None) -> None:
+def judge(name: str, source: bytes | Path, example: Example | None = None) -> None:
     """Analyse one file; what was shown before goes, so that no result stands beside the wrong picture."""
     view = st.session_state
     view.pop("shown", None)
     view.pop("refused", None)
     try:
-        found = analysis.analyse(data=data)
+        found = analysis.analyse(data=source if isinstance(source, bytes) else source.read_bytes())
     except SkinModelError as error:
         view.refused = f"{widgets.literal(name)}: {error}"
         return
@@ -100,7 +101,8 @@ def judge(name: str, data: bytes, example: Example | None = None) -> None:
         view.refused = f"{widgets.literal(name)}: {UNEXPECTED}"
         return
     height, width = found.image.pixels.shape[:2]
-    view.shown = widgets.Shown(name, (width, height), display_copy(found), example)
+    if state.summary is not None:
+        view.shown = widgets.Shown(name, (width, height), display_copy(found), state.summary, example)
 
 
 def offer_examples() -> None:
@@ -116,10 +118,10 @@ def offer_examples() -> None:
                 st.caption(kind, text_alignment="center")
 
 
-def show(shown: widgets.Shown, summary: ModelSummary) -> None:
+def show(shown: widgets.Shown) -> None:
     """Decision, then picture beside probabilities and controls, then what unfolds."""
     key = shown.analysis.image.sha256
-    widgets.decision(shown, summary)
+    widgets.decision(shown)
     left, right = st.columns([6, 5], gap="large")
     with right:
         widgets.probabilities(shown)
@@ -131,7 +133,7 @@ def show(shown: widgets.Shown, summary: ModelSummary) -> None:
     if patient != Patient():
         st.markdown(f"**Patient:** {describe(patient)} (not used by this model, which judges the picture alone)")
     with st.expander("Details: exact probabilities, downloads, picture without map, file and model"):
-        widgets.details(shown, patient, summary)
+        widgets.details(shown, patient)
 
 
 def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
@@ -165,6 +167,6 @@ def describe(patient: Patient) -> str:
 if explain_failure(state):
     st.stop()
 take_in(ready=state.status == "ready")
-if "shown" in st.session_state and state.summary is not None:
+if "shown" in st.session_state:
     with st.container(key="result"):
-        show(st.session_state.shown, state.summary)
+        show(st.session_state.shown)

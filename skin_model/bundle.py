@@ -23,6 +23,7 @@ from skin_model.errors import BundleError
 from skin_model.taxonomy import CODES
 
 FORMAT = 1
+REQUIRED = {"network.keras", "serving.xml", "serving.bin", "head.npz", "seen.csv.gz"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Bundle:
 
     def text(self, name: str) -> str:
         """A listed text file's content, or "" where the bundle has none."""
-        return self.path(name).read_text() if name in self.manifest.files else ""
+        return self.path(name).read_text(encoding="utf-8") if name in self.manifest.files else ""
 
 
 def read(folder: Path) -> Bundle:
@@ -88,7 +89,7 @@ def read(folder: Path) -> Bundle:
         BundleError: missing, damaged, changed, of another format or another label order.
     """
     try:
-        raw = json.loads((folder / "manifest.json").read_text())
+        raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleError(
             f"There is no model in {folder}: manifest.json is missing. Restore the folder, "
@@ -100,6 +101,9 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
     try:
         manifest = Manifest(**(raw | {"labels": tuple(raw["labels"]), "stages": raw["stages"], "files": raw["files"]}))
+        numbers = (manifest.size, manifest.views, manifest.temperature, manifest.threshold)
+        if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= REQUIRED:
+            raise TypeError("a number or a file of it is not listed")
     except (TypeError, KeyError) as error:
         raise BundleError(f"The model's manifest in {folder} is incomplete ({error}). Restore the folder.") from error
     if manifest.task == "diagnosis" and manifest.labels != CODES:
@@ -117,7 +121,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("manifest.json"))
     raw = asdict(manifest) | {"files": {name: sha256(folder / name) for name in names}}
     partial = folder / "manifest.json.partial"
-    partial.write_text(json.dumps(raw, indent=1) + "\n")
+    partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, folder / "manifest.json")
     return Manifest(**(raw | {"labels": tuple(raw["labels"])}))
 

@@ -1,19 +1,17 @@
 """The command line: the same use-cases without a browser."""
 
 import argparse
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-from skin_model import settings
 from skin_model.entities import TrainingConfig
-from skin_model.errors import SkinModelError
-
-if TYPE_CHECKING:
-    from skin_model.inference import Classifier
+from skin_model.errors import ImageError, SkinModelError
 
 OK, SOME_FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 
@@ -21,13 +19,19 @@ OK, SOME_FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 where an image or a check failed, 2 where nothing could be done."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return int(options.run(options))
     except SkinModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}. Name another place, or make room.", file=sys.stderr)
+        return REFUSED
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print("stopped; a training goes on with --resume", file=sys.stderr)
         return STOPPED
 
 
@@ -111,11 +115,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from skin_model.dataset import ham10000
     from skin_model.progress import steps
+    from skin_model.services import datasets
 
     with steps("validating") as advance:
-        problems = ham10000.validate(options.folder, progress=advance)
+        problems = datasets.validate(folder=options.folder, on_progress=advance)
     for problem in problems:
         print(f"{'problem' if problem.fatal else 'note'}: {problem.sentence}")
     fatal = sum(problem.fatal for problem in problems)
@@ -124,29 +128,22 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _draw(options: argparse.Namespace) -> int:
-    from skin_model.dataset import drawn
     from skin_model.progress import steps
+    from skin_model.services import datasets
 
+    size = (options.height, options.width)
     with steps("drawing") as advance:
-        drawn.draw_dataset(
-            options.folder,
-            lesions_per_class=options.lesions,
-            seed=options.seed,
-            height=options.height,
-            width=options.width,
-            progress=advance,
-        )
+        datasets.draw(folder=options.folder, lesions=options.lesions, seed=options.seed, size=size, on_progress=advance)
     print(f"synthetic lesions drawn in {options.folder}")
     return OK
 
 
 def _split(options: argparse.Namespace) -> int:
-    from skin_model.dataset import ham10000, splits
+    from skin_model.services import datasets
 
-    split = splits.draw(ham10000.read(options.folder).table, seed=options.seed)
-    splits.write(split, options.file)
-    print(split.groupby(["part", "dx"]).size().unstack(fill_value=0).to_string())
-    print(f"{options.file}: SHA-256 of the split {splits.fingerprint(split)}")
+    table, fingerprint = datasets.split(folder=options.folder, file=options.file, seed=options.seed)
+    print(table.groupby(["part", "dx"]).size().unstack(fill_value=0).to_string())
+    print(f"{options.file}: SHA-256 of the split {fingerprint}")
     return OK
 
 
@@ -174,77 +171,62 @@ def _bundle(options: argparse.Namespace) -> int:
 
     made = models.make_bundle(
         data=options.data,
-        runs=options.folder,
+        run=options.folder,
         out=options.out,
         views=options.views,
         sensitivity=options.sensitivity,
-        progress=lambda stage: print(f"{stage} ...", file=sys.stderr),
+        on_stage=lambda stage: print(f"{stage} ...", file=sys.stderr),
     )
     print(f"{made.manifest.model_version}: {options.out}")
     return OK
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from skin_model import bundle
-    from skin_model.evaluation import report
-    from skin_model.inference import Classifier
-    from skin_model.services import evaluation
+    from skin_model.services import evaluation, workspace
 
-    made = bundle.read(options.model or settings.load().bundle)
-    found = evaluation.evaluate(
-        bundle=made,
-        classifier=Classifier(made),
-        images=options.images,
-        labels=options.labels,
-        allow_seen=options.allow_seen,
-    )
-    if options.json:
-        _write(options.json, found)
+    with _json_file(options.json) as write:
+        classifier = workspace.load(options.model)
+        found = evaluation.evaluate(
+            classifier=classifier, images=options.images, labels=options.labels, allow_seen=options.allow_seen
+        )
+        write(found)
     print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")
     if options.allow_seen:
         print("Images that the model has met were scored too: these figures flatter it.")
-    for figure, value, interval in report.table(found):
+    for figure, value, interval in evaluation.rows(found):
         print(f"{figure:45s} {value:>8s}  {interval}")
     return OK
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from skin_model.services import prediction
+    from skin_model.services import prediction, workspace
 
     failed = 0
     objects = []
-    for judged in prediction.predict(classifier=_classifier(options.model), paths=options.paths):
-        failed += judged.prediction is None
-        objects.append(judged.to_json())
-        if judged.prediction is None:
-            print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
-        elif not options.json:
-            p = judged.prediction
-            decision = "refer" if p.refer else "below the operating point"
-            print(
-                f"{judged.path}: {p.diagnosis.code} {p.probabilities.max():.3f}, "
-                f"malignant {p.malignant_probability:.3f}: {decision}"
-            )
-    if options.json:
-        _write(options.json, objects)
-    if not objects:
-        print("error: no image was found; name files, or folders that hold images", file=sys.stderr)
-        return REFUSED
+    with _json_file(options.json) as write:
+        for judged in prediction.predict(classifier=workspace.load(options.model), paths=options.paths):
+            failed += judged.prediction is None
+            objects.append(judged.to_json())
+            if judged.prediction is None:
+                print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
+            elif not options.json:
+                print(f"{judged.path}: {judged.prediction.sentence}")
+        if not objects:
+            raise ImageError("No image was found. Name image files, or folders that hold some.")
+        write(objects)
     return SOME_FAILED if failed else OK
 
 
-def _classifier(folder: Path | None) -> "Classifier":
-    from skin_model import bundle
-    from skin_model.inference import Classifier
-
-    return Classifier(bundle.read(folder or settings.load().bundle))
-
-
-def _write(path: Path, content: object) -> None:
-    """Write JSON whole or not at all."""
+@contextmanager
+def _json_file(path: Path | None) -> Iterator[Callable[[object], None]]:
+    """A function that writes JSON to `path`, whole or not at all; opened first, so that nothing is computed in vain."""
+    if path is None:
+        yield lambda _: None
+        return
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        with partial.open("w", encoding="utf-8") as file:
+            yield lambda content: print(json.dumps(content, indent=1), file=file)
         partial.replace(path)
-    except OSError as error:
-        raise SkinModelError(f"{path} cannot be written: {error.strerror}. Name another file.") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Frozen values passed between the layers.  Images are RGB uint8 (H, W, 3); probabilities float32 in taxonomy order."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,13 @@ class Prediction:
     def refer(self) -> bool:
         return self.malignant_probability >= self.threshold
 
+    @property
+    def sentence(self) -> str:
+        """The answer in one line of text."""
+        decision = "refer" if self.refer else "below the operating point"
+        likely = f"{self.diagnosis.code} {self.probabilities.max():.3f}"
+        return f"{likely}, malignant {self.malignant_probability:.3f}: {decision}"
+
     def by_code(self) -> dict[str, float]:
         return {code: float(p) for code, p in zip(CODES, self.probabilities, strict=True)}
 
@@ -107,14 +115,12 @@ class Analysis:
         box: (left, top, side) in pixels of the square of `image` that the network judged.
         prediction: probabilities and decision.
         explanations: class code -> Grad-CAM, all seven.
-        patient: what was entered; shown with the result.
     """
 
     image: DecodedImage
     box: tuple[int, int, int]
     prediction: Prediction
     explanations: dict[str, Explanation]
-    patient: Patient = field(default_factory=Patient)
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,8 @@ class ModelSummary:
         target_sensitivity: the sensitivity on calibration lesions for which it was chosen.
         evaluation: the report of `evaluate` on the test part, empty where none was made.
         card: the model card, Markdown.
+        data: name of the data set it learned from.
+        drawn: it learned from drawings, so its answers mean nothing clinically.
     """
 
     version: str
@@ -150,6 +158,8 @@ class ModelSummary:
     target_sensitivity: float
     evaluation: dict[str, Any]
     card: str
+    data: str = ""
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +203,6 @@ class TrainingConfig:
     label_smoothing: float = _option(0.05, "share of each target spread over all classes")
     dropout: float = _option(0.2, "rate before the last dense layer")
     frozen: float = _option(0.0, "share of the backbone's layers, from the input on, that are not trained")
-    batch_norm: str = _option("trained", "trained, or fixed: stored statistics and scales stay, half as fast again")
     balance: str = _option("sqrt-class-weights", "none, class-weights, sqrt-class-weights or sampling")
     augmentation: str = _option("standard", "none, light, standard or strong")
     monitor: str = _option(
@@ -204,6 +213,11 @@ class TrainingConfig:
     seed: int = _option(0, "source of order, augmentation, dropout and new weights")
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"fold\d", self.validation):
+            raise ConfigurationError(
+                f"validation must be a fold of the split, such as fold0; {self.validation!r} was given. "
+                "The test and calibration parts stay untouched."
+            )
         for name, low, high in (
             ("size", 32, 1024), ("epochs", 1, 1000), ("batch", 1, 1024), ("learning_rate", 1e-7, 1.0),
             ("warmup_epochs", 0, 100), ("weight_decay", 0, 1), ("label_smoothing", 0, 0.5), ("dropout", 0, 0.9),
@@ -213,7 +227,7 @@ class TrainingConfig:
             if not low <= value <= high:
                 raise ConfigurationError(f"{name} must lie between {low} and {high}; {value} was given.")
         for name, known in (
-            ("task", TASKS), ("batch_norm", ("trained", "fixed")), ("optimizer", OPTIMIZERS), ("balance", BALANCES),
+            ("task", TASKS), ("optimizer", OPTIMIZERS), ("balance", BALANCES),
             ("augmentation", AUGMENTATIONS), ("monitor", MONITORS),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -223,7 +237,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one finished epoch came to; figures of the seven classes are None for the binary task."""
+    """What one finished epoch came to; validation figures are those of the task's own classes."""
 
     epoch: int
     loss: float

@@ -51,7 +51,7 @@ class Classifier:
     def __init__(self, bundle: Bundle) -> None:
         import openvino
 
-        self.manifest = bundle.manifest
+        self.bundle, self.manifest = bundle, bundle.manifest
         self.head = Head.load(bundle.path("head.npz"))
         self._core = openvino.Core()
         # read whole: mapped weights would change under a bundle that is being replaced
@@ -59,7 +59,7 @@ class Classifier:
         self._lock = Lock()
         self._executables: OrderedDict[int, _Executable] = OrderedDict()
         try:
-            self._network = self._core.read_model(bundle.path("serving.xml"))
+            self._network = self._core.read_model(bundle.path("serving.xml"), bundle.path("serving.bin"))
             self._executable(bundle.manifest.views)
         except RuntimeError as error:
             raise BundleError(f"The model {bundle.manifest.model_version} cannot be executed here: {error}") from error

@@ -79,7 +79,6 @@ def build(
     weights: str | None = None,
     dropout: float = 0.2,
     frozen: float = 0.0,
-    batch_norm: str = "trained",
 ) -> Any:
     """Build one network.
 
@@ -92,7 +91,6 @@ def build(
         dropout: rate before the last dense layer.
         frozen: share of the backbone's layers, from the input on, that keep their starting weights; batch normalisation
             there uses its stored statistics.
-        batch_norm: "trained", or "fixed" to keep the statistics and scales of all batch normalisation layers.
 
     Returns:
         An uncompiled `keras.Model` with input `image` and layers `features` and `output`.
@@ -129,10 +127,6 @@ def build(
     backbone_layers = model.layers[: model.layers.index(model.get_layer("features"))]
     for layer in backbone_layers[: round(frozen * len(backbone_layers))]:
         layer.trainable = False
-    if batch_norm == "fixed":
-        for layer in backbone_layers:
-            if isinstance(layer, layers.BatchNormalization):
-                layer.trainable = False
     return model
 
 
@@ -141,9 +135,15 @@ def _pretrained(application: Any, size: int, weights: str | None, partial_end: s
     import keras
     from keras import layers
 
-    base = application(
-        input_shape=(size, size, 3), include_top=False, weights="imagenet" if weights == "imagenet" else None
-    )
+    named = "imagenet" if weights == "imagenet" else None
+    try:
+        base = application(input_shape=(size, size, 3), include_top=False, weights=named)
+    except Exception as error:  # Keras raises a bare Exception where the download fails
+        if named is None:
+            raise
+        raise ConfigurationError(
+            f"The ImageNet weights could not be downloaded ({error}). Give a weights file, or start without weights."
+        ) from error
     if weights and weights != "imagenet":
         _load_partly(base, weights, partial_end)
     inputs = layers.Input((size, size, 3), name="image")

@@ -25,15 +25,15 @@ class TrainingProgress:
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
         self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total}  loss {task.fields[loss]:.3f}"),
+            TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
         )
 
     def __enter__(self) -> "TrainingProgress":
         self._progress.start()
-        self._task = self._progress.add_task("", total=None, epoch=0, epochs=self._epochs, loss=float("nan"))
+        self._task = self._progress.add_task("reading data, building the network", total=None)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,8 +45,7 @@ class TrainingProgress:
             self._task,
             completed=epoch * batches + batch,
             total=self._epochs * batches,
-            epoch=epoch + 1,
-            loss=loss,
+            description=f"epoch {epoch + 1}/{self._epochs}  loss {loss:.3f}",
         )
 
     def epoch(self, record: EpochRecord, best: bool) -> None:
@@ -55,5 +54,6 @@ class TrainingProgress:
             f"epoch {record.epoch:3d}  loss {record.loss:.4f}  accuracy {record.accuracy:.3f}  "
             f"validation: loss {record.val_loss:.4f}  accuracy {record.val_accuracy:.3f}  "
             f"balanced accuracy {record.val_balanced_accuracy:.3f}  macro AUC {record.val_macro_auc:.4f}  "
-            f"{record.seconds:.0f} s{'  best' if best else ''}"
+            f"{record.seconds:.0f} s{'  best' if best else ''}",
+            soft_wrap=True,
         )

@@ -24,6 +24,6 @@ def load() -> Settings:
     """Read the settings from the environment, anew at each call."""
     data = os.environ.get("SKIN_MODEL_DATA", "").strip()
     return Settings(
-        bundle=Path(os.environ.get("SKIN_MODEL_BUNDLE", "").strip() or ASSETS / "model"),
-        data=Path(data) if data else None,
+        bundle=Path(os.environ.get("SKIN_MODEL_BUNDLE", "").strip() or ASSETS / "model").expanduser(),
+        data=Path(data).expanduser() if data else None,
     )

@@ -69,7 +69,7 @@ def trained(drawn_data: Path, split_file: Path, tiny: TrainingConfig, tmp_path_f
 @pytest.fixture(scope="session")
 def made(drawn_data: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The model made of `trained`, averaging two views; read-only for tests."""
-    return models.make_bundle(data=drawn_data, runs=trained, out=tmp_path_factory.mktemp("models") / "seven", views=2)
+    return models.make_bundle(data=drawn_data, run=trained, out=tmp_path_factory.mktemp("models") / "seven", views=2)
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +91,7 @@ def binary_run(
 @pytest.fixture(scope="session")
 def binary_made(drawn_data: Path, binary_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The model made of `binary_run`; read-only for tests."""
-    return models.make_bundle(data=drawn_data, runs=binary_run, out=tmp_path_factory.mktemp("models") / "binary")
+    return models.make_bundle(data=drawn_data, run=binary_run, out=tmp_path_factory.mktemp("models") / "binary")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "learning": GROUND | LEARNING,
     "charts": GROUND | {"charts"},
     "services": GROUND | LEARNING | {"services", "charts"},
-    "command line": GROUND | LEARNING | {"services", "progress", "cli"},
+    "command line": GROUND | {"services", "progress", "cli"},
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 from skin_model import bundle, conversion, imaging
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
+from skin_model.dataset.labels import class_indices
 from skin_model.errors import BundleError, DatasetError
 from skin_model.services import evaluation, models, prediction
 from skin_model.taxonomy import CODES
@@ -134,7 +135,7 @@ def test_the_operating_point_attains_its_sensitivity_on_the_calibration_part(mad
 def test_the_temperature_fits_the_calibration_part_better_than_its_neighbours(made, classifier, parts):
     calibration = parts[parts.part == "calibration"]
     _, logits = evaluation.answer_rows(classifier, calibration)
-    labels = evaluation.class_indices(calibration)
+    labels = class_indices(calibration["dx"])
 
     def loss(temperature: float) -> float:
         scaled = logits / temperature
@@ -192,7 +193,7 @@ def test_no_text_of_a_bundle_tells_where_things_lay_on_the_machine_that_made_it(
     shutil.copytree(trained, second)
     state = replace(run.read_state(trained), config=replace(tiny, weights=str(trained / "best.keras")))
     (second / "run.json").write_text(json.dumps(asdict(state)))
-    staged = models.make_bundle(data=drawn_data, runs=second, out=tmp_path / "out" / "model")
+    staged = models.make_bundle(data=drawn_data, run=second, out=tmp_path / "out" / "model")
 
     assert [stage["epochs_run"] for stage in staged.manifest.stages] == [tiny.epochs]
     assert staged.manifest.training["weights"] == "best.keras"
@@ -206,7 +207,7 @@ def test_no_text_of_a_bundle_tells_where_things_lay_on_the_machine_that_made_it(
 def test_a_bundle_never_takes_the_place_of_another(made, trained, drawn_data):
     before = {p: p.stat().st_mtime_ns for p in made.folder.iterdir()}
     with pytest.raises(BundleError, match="already exists; name a new folder"):
-        models.make_bundle(data=drawn_data, runs=trained, out=made.folder)
+        models.make_bundle(data=drawn_data, run=trained, out=made.folder)
     assert {p: p.stat().st_mtime_ns for p in made.folder.iterdir()} == before
 
 
@@ -215,9 +216,9 @@ def test_a_bundle_that_fails_half_way_leaves_nothing_behind(trained, drawn_data,
     def fail(*_args):
         raise DatasetError("the disk of the test part is gone")
 
-    monkeypatch.setattr(evaluation, "figures", fail)
+    monkeypatch.setattr(evaluation, "score", fail)
     with pytest.raises(DatasetError, match="is gone"):
-        models.make_bundle(data=drawn_data, runs=trained, out=tmp_path / "models" / "new")
+        models.make_bundle(data=drawn_data, run=trained, out=tmp_path / "models" / "new")
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -235,7 +236,7 @@ def test_no_bundle_is_made_where_the_serving_form_answers_otherwise_than_keras(
 
     monkeypatch.setattr(conversion, "convert", convert_another)
     with pytest.raises(BundleError, match=r"serving form differs .* in a probability"):
-        models.make_bundle(data=drawn_data, runs=trained, out=tmp_path / "models" / "new")
+        models.make_bundle(data=drawn_data, run=trained, out=tmp_path / "models" / "new")
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -245,4 +246,4 @@ def test_a_run_or_split_that_belongs_to_other_data_makes_no_bundle(trained, part
     split = pd.read_csv(other / "split.csv").iloc[5:]
     split.to_csv(other / "split.csv", index=False)
     with pytest.raises(DatasetError, match="are not in the split"):
-        models.make_bundle(data=drawn_data, runs=other, out=tmp_path / "models" / "new")
+        models.make_bundle(data=drawn_data, run=other, out=tmp_path / "models" / "new")

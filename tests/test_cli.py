@@ -84,8 +84,8 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("bundle --data {data} --run {run} --out {model}", "already exists"),
         ("evaluate --images nowhere --labels {labels} --model {model}", "no folder nowhere"),
         ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),
-        ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "cannot be written"),
-        ("predict {empty} --model {model}", "no image was found"),
+        ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "Name another place"),
+        ("predict {empty} --model {model}", "No image was found"),
         ("predict {data} --model {data}", "There is no model in"),
     ],
 )
@@ -119,14 +119,14 @@ def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, mo
 
     monkeypatch.setattr(training, "train", interrupted)
     assert cli.main(["train", "--data", str(drawn_data), "--out", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err.endswith("stopped\n")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("stopped")
 
 
 def test_every_option_of_train_reaches_the_training(tmp_path, monkeypatch, capsys):
     wanted = TrainingConfig(
         network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
         warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, label_smoothing=0.2, dropout=0.3, frozen=0.4,
-        batch_norm="fixed", balance="sampling", augmentation="strong", monitor="loss", patience=2,
+        balance="sampling", augmentation="strong", monitor="loss", patience=2,
         validation="fold3", seed=11,
     )  # fmt: skip
     assert not {name for name, value in asdict(wanted).items() if value == getattr(TrainingConfig(), name)}

@@ -248,9 +248,10 @@ def test_identical_images_of_unknown_lesions_count_as_two_lesions(tmp_path):
     folder = tmp_path / "ISIC2018_Task3_Validation_Input"
     (folder / "I1.jpg").write_bytes((folder / "I0.jpg").read_bytes())
 
-    [problem] = ham10000.validate(tmp_path)
+    problem, unknown = ham10000.validate(tmp_path)
 
     assert (problem.kind, problem.examples) == ("identical pixels under two lesions", ("I0 = I1",))
+    assert (unknown.kind, unknown.count, unknown.fatal) == ("unknown lesion", 7, False)
 
 
 def test_identical_pixels_are_found_in_files_of_different_kinds(tmp_path):

@@ -99,16 +99,6 @@ def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(sq
     assert all(changed[first:])
 
 
-def test_fixed_batch_normalisation_keeps_statistics_and_scales_while_kernels_learn(squares):
-    model = networks.build("custom_cnn", size=SIZE, batch_norm="fixed")
-    before = {w.path: w.numpy() for w in model.weights}
-    train_a_step(model, squares)
-
-    changed = {path for w in model.weights if not np.array_equal(before[path := w.path], w.numpy())}
-    assert not any("batch_normalization" in path for path in changed)
-    assert sum(path.endswith("kernel") for path in changed) == 6  # four convolutions, two dense layers
-
-
 def test_weights_of_an_earlier_training_start_another_at_another_size(squares, tmp_path):
     earlier = networks.build("mobilenet", size=SIZE)
     train_a_step(earlier, squares)

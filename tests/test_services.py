@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from skin_model import cli, imaging, settings
-from skin_model.entities import Patient
 from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
 from skin_model.services import analysis, evaluation, models, prediction, workspace
@@ -60,15 +59,13 @@ class Labelled:
         pd.DataFrame(self.rows).to_csv(self.labels, index=False)
 
     def evaluate(self, model, classifier, **options):
-        return evaluation.evaluate(
-            bundle=model, classifier=classifier, images=self.folder, labels=self.labels, **options
-        )
+        return evaluation.evaluate(classifier=classifier, images=self.folder, labels=self.labels, **options)
 
 
 def evaluate_all(made, classifier, data: Path, **options):
     """`evaluate` on the whole data set of the training."""
     labels = data / "HAM10000_metadata.csv"
-    return evaluation.evaluate(bundle=made, classifier=classifier, images=data, labels=labels, **options)
+    return evaluation.evaluate(classifier=classifier, images=data, labels=labels, **options)
 
 
 def noise(seed: int) -> bytes:
@@ -325,8 +322,7 @@ def test_the_model_is_loaded_once_and_described_as_its_manifest_says(made):
 
 @pytest.mark.usefixtures("in_use")
 def test_an_analysis_holds_seven_probabilities_and_a_map_of_every_class(test_part):
-    patient = Patient(age=61, sex="female", site="back")
-    found = analysis.analyse(data=test_part["path"][0].read_bytes(), patient=patient)
+    found = analysis.analyse(data=test_part["path"][0].read_bytes())
 
     assert found.prediction.probabilities.sum() == pytest.approx(1, abs=1e-6)
     assert list(found.explanations) == list(CODES)
@@ -337,7 +333,6 @@ def test_an_analysis_holds_seven_probabilities_and_a_map_of_every_class(test_par
     assert any(explanation.heat_map.any() for explanation in found.explanations.values())
     assert found.image.pixels.shape == (110, 146, 3)
     assert found.box == (18, 0, 110)
-    assert found.patient == patient
 
 
 @pytest.mark.usefixtures("in_use")

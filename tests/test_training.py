@@ -1,7 +1,6 @@
 """One training: its progress on disk, its refusals, and its going on after a kill."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,11 +13,12 @@ import pandas as pd
 import pytest
 
 from skin_model import networks
-from skin_model.entities import EpochRecord, TrainingConfig
-from skin_model.errors import DatasetError, TrainingError
+from skin_model.dataset.labels import loss_weights, targets
+from skin_model.entities import OPTIMIZERS, EpochRecord, TrainingConfig
+from skin_model.errors import ConfigurationError, DatasetError, TrainingError
 from skin_model.services import training
 from skin_model.taxonomy import CODES
-from skin_model.training import run
+from skin_model.training import run, state
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = [f.name for f in fields(EpochRecord) if f.name != "seconds"]
@@ -71,15 +71,15 @@ def test_patience_is_not_forgotten_when_a_run_is_taken_up_again(tmp_path):
 def test_images_of_a_rare_class_count_more_in_the_loss():
     dx = pd.Series(["nv"] * 16 + ["df"] * 4)
     for balance, ratio in (("none", 1), ("sampling", 1), ("class-weights", 4), ("sqrt-class-weights", 2)):
-        weights = run.loss_weights(dx, balance)
+        weights = loss_weights(dx, balance)
         assert weights[-1] / weights[0] == pytest.approx(ratio)
         assert weights.mean() == pytest.approx(1)
 
 
 def test_targets_are_one_hot_in_the_taxonomys_order_or_malignant_or_not():
     dx = pd.Series(CODES[::-1])
-    np.testing.assert_array_equal(run.targets(dx, "diagnosis"), np.eye(7)[::-1])
-    assert run.targets(dx, "binary").ravel().tolist() == [0, 0, 1, 0, 0, 1, 1]
+    np.testing.assert_array_equal(targets(dx, "diagnosis"), np.eye(7)[::-1])
+    assert targets(dx, "binary").ravel().tolist() == [0, 0, 1, 0, 0, 1, 1]
 
 
 def test_a_finished_training_leaves_history_settings_split_and_the_best_network(trained, tiny, split_file):
@@ -159,8 +159,11 @@ def test_a_run_is_not_taken_up_with_other_settings_or_another_split(drawn_data, 
     other.loc[other["lesion_id"] == lesion, "part"] = "calibration"
     other.to_csv(tmp_path / "other.csv", index=False)
 
-    for config, split in ((replace(tiny, epochs=9), split_file), (tiny, tmp_path / "other.csv")):
-        with pytest.raises(TrainingError, match=r"other settings or other data; give the same ones, or a new folder"):
+    for config, split, named in (
+        (replace(tiny, epochs=9, seed=3), split_file, "epochs 4 / 9; seed 0 / 3"),
+        (tiny, tmp_path / "other.csv", "the split"),
+    ):
+        with pytest.raises(TrainingError, match=rf"other settings .*: {named}\. Give the same ones"):
             training.train(data=drawn_data, folder=trained, config=config, split=split, resume=True)
 
 
@@ -173,7 +176,7 @@ def test_a_finished_run_is_neither_overwritten_nor_trained_again(drawn_data, spl
 
 
 def test_there_is_nothing_to_take_up_in_an_empty_folder(drawn_data, split_file, tiny, tmp_path):
-    with pytest.raises(TrainingError, match="holds no training"):
+    with pytest.raises(TrainingError, match="There is no training in"):
         training.train(data=drawn_data, folder=tmp_path, config=tiny, split=split_file, resume=True)
 
 
@@ -182,7 +185,7 @@ def test_a_class_without_training_images_is_named_and_the_folder_can_be_used_aga
     without = fold1[~fold1["dx"].isin(["df", "vasc"])]
     for train, check, named in ((without, fold0, "training image of df, vasc"), (fold0, without, "validation image")):
         with pytest.raises(TrainingError, match=named):
-            run.train(config=tiny, training=train, validation=check, folder=tmp_path / "new", data="x")
+            run.train(config=tiny, training=train, validation=check, folder=tmp_path / "new", split="x")
     assert not (tmp_path / "new" / "run.json").exists()
 
 
@@ -249,6 +252,51 @@ def test_the_trainings_a_run_started_from_are_told_first_to_last(tmp_path):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "run.json").write_text(json.dumps(asdict(run.RunState(config, "data"))))
 
-    assert [state.config for state in run.lineage(tmp_path / "2")] == configs
-    os.remove(tmp_path / "0" / "run.json")
-    assert [state.config.size for state in run.lineage(tmp_path / "2")] == [128, 160]
+    assert [known.config for known in state.lineage(tmp_path / "2")] == configs
+
+
+def test_weights_of_unknown_training_or_another_split_are_refused(tmp_path):
+    old = TrainingConfig()
+    new = TrainingConfig(weights=str(tmp_path / "old" / "best.keras"))
+    (tmp_path / "old").mkdir()
+    with pytest.raises(TrainingError, match=r"not known what .*best\.keras was trained on"):
+        state.ancestors(new, "split")
+    state.write_state(run.RunState(old, "another split"), tmp_path / "old")
+    with pytest.raises(TrainingError, match=r"trained on another split.*test lesions"):
+        state.ancestors(new, "split")
+
+
+@pytest.mark.parametrize("part", ["test", "calibration", "everything"])
+def test_the_test_and_calibration_parts_can_not_choose_the_best_epoch(part):
+    with pytest.raises(ConfigurationError, match="validation must be a fold"):
+        TrainingConfig(validation=part)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_builds_with_its_default_settings(optimizer, tiny, tmp_path):
+    model = run._model(run.RunState(replace(tiny, optimizer=optimizer), "split"), tmp_path, steps=3)
+    assert optimizer in type(model.optimizer).__name__.lower()
+
+
+def test_a_damaged_image_stops_training_with_its_name(parts, tiny, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no image")
+    train = parts.assign(path=[broken, *parts["path"][1:]])
+    with pytest.raises(DatasetError, match=r"broken\.jpg: This file is not a readable image"):
+        run.train(config=tiny, training=train, validation=parts, folder=tmp_path / "run", split="x")
+
+
+def test_a_kill_after_the_last_epoch_was_noted_loses_nothing(drawn_data, split_file, tiny, tmp_path, monkeypatch):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_settle", killed)
+    config = replace(tiny, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file)
+    assert not (tmp_path / "best.keras").exists()
+    monkeypatch.undo()
+    known = training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file, resume=True)
+    assert (known.epoch, known.finished) == (1, True)
+    assert (tmp_path / "best.keras").exists()
+    assert not list(tmp_path.glob("checkpoint-*"))

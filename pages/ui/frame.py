@@ -101,6 +101,8 @@ def begin_page(title: str) -> ModelState:
             _model_line(state)
     with st.container(key="disclaimer"):
         st.markdown((ASSETS / "disclaimer.md").read_text(encoding="utf-8"))
+    if state.summary is not None and state.summary.drawn:
+        st.warning("The model in use learned from drawings, not from patients: its answers mean nothing clinically.")
     st.title(title, anchor=False)
     return state
 

@@ -24,6 +24,8 @@ from skin_model.entities import (
 from skin_model.services import analysis as analysis_service
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
+USE = "assistive only; not a diagnosis; not cleared as a medical device; research and education"
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -33,12 +35,14 @@ class Shown:
         name: of the uploaded file or the example.
         size: (width, height) of the upload in pixels; `analysis` holds a copy for the screen.
         analysis: as the service gave it, the picture reduced for the screen.
+        summary: the model that gave it.
         example: the example it came from, None for an upload.
     """
 
     name: str
     size: tuple[int, int]
     analysis: Analysis
+    summary: ModelSummary
     example: Example | None = None
 
     @property
@@ -48,11 +52,11 @@ class Shown:
         return sorted(by_code, key=lambda code: -by_code[code])
 
 
-def decision(shown: Shown, summary: ModelSummary) -> None:
+def decision(shown: Shown) -> None:
     """The decision at the operating point, in words."""
     prediction = shown.analysis.prediction
     found, point = _told_apart(prediction.malignant_probability, prediction.threshold)
-    aim = f"chosen to find {percent(summary.target_sensitivity)} of malignant lesions"
+    aim = _aim(shown.summary)
     if prediction.refer:
         with st.container(key="refer", gap=None):
             st.header(f"{charts.MALIGNANT_MARK} Refer", anchor=False)
@@ -67,6 +71,17 @@ def decision(shown: Shown, summary: ModelSummary) -> None:
             f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
             "This does not rule out malignancy."
         )
+
+
+def _aim(summary: ModelSummary) -> str:
+    """What the operating point was chosen for, and what it came to on pictures the model never saw."""
+    aim = f"chosen to refer {percent(summary.target_sensitivity)} of malignant pictures"
+    measured = (summary.evaluation.get("malignant") or {}).get("sensitivity")
+    interval = (summary.evaluation.get("intervals") or {}).get("malignant.sensitivity")
+    if measured is None or interval is None:
+        return aim
+    low, high = (f"{100 * value:.0f}" for value in interval)
+    return f"{aim} (on test pictures: {percent(measured)}, interval {low} to {high})"
 
 
 def _told_apart(value: float, threshold: float) -> tuple[str, str]:
@@ -88,8 +103,9 @@ def picture_under_map(shown: Shown, target: str, opacity: float) -> None:
         st.info(f"Nothing in the picture speaks for this class ({name}), so there is no map to show.")
     else:
         st.html(
-            f'<div class="legend"><div>{explanation.method}: what speaks for <b>{name}</b></div>'
-            f'<span>little<i style="background:{_scale(analysis, opacity)}"></i>much</span></div>'
+            f'<div class="legend"><div>{explanation.method}: what speaks for <b>{name}</b>, '
+            "relative to its own strongest place</div>"
+            f'<span>weakest<i style="background:{_scale(analysis, opacity)}"></i>strongest</span></div>'
         )
     for sentence in _remarks(shown):
         st.caption(sentence)
@@ -104,7 +120,7 @@ def _remarks(shown: Shown) -> list[str]:
     if shown.example is not None:
         truth = BY_CODE[shown.example.diagnosis].name
         drawn = shown.example.synthetic
-        words = "This synthetic example was drawn to resemble" if drawn else "Confirmed diagnosis of this example"
+        words = "This synthetic example was drawn to resemble" if drawn else "Diagnosis given by the data set"
         remarks.append(f"ⓘ {words}: {truth}.")
     return remarks
 
@@ -133,7 +149,7 @@ def probabilities(shown: Shown) -> None:
     st.caption(f"{charts.MALIGNANT_MARK} and hatching: malignant or pre-malignant, counted for referral.")
 
 
-def details(shown: Shown, patient: Patient, summary: ModelSummary) -> None:
+def details(shown: Shown, patient: Patient) -> None:
     """What unfolds: exact probabilities with downloads, the picture alone, file and model."""
     rows = _table(shown)
     numbers, alone = st.columns([1, 1], gap="large")
@@ -142,12 +158,13 @@ def details(shown: Shown, patient: Patient, summary: ModelSummary) -> None:
         lines = [f"| {name} | {group} | {value:.6f} |" for _, name, group, value in rows]
         st.markdown("\n".join(["| Diagnosis | Group | Probability |", "|:--|:--|--:|", *lines]))
         with st.container(horizontal=True):
-            _download("Download CSV", _as_csv(rows), "text/csv", f"{shown.name}.csv")
+            _download("Download CSV", _as_csv(shown), "text/csv", f"{shown.name}.csv")
             _download("Download JSON", _as_json(shown, patient), "application/json", f"{shown.name}.json")
     with alone:
         st.markdown("**Picture without map**")
         st.image(shown.analysis.image.pixels, width="stretch", alt=f"{shown.name} without map")
     width, height = shown.size
+    summary = shown.summary
     st.markdown(
         f"**File** {literal(shown.name)}, {width} x {height} pixels  \n"
         f"**SHA-256** `{shown.analysis.image.sha256}`  \n"
@@ -174,11 +191,22 @@ def _table(shown: Shown) -> list[tuple[str, str, str, float]]:
     return [(d.code, d.name, d.group.value, values[d.code]) for d in DIAGNOSES]
 
 
-def _as_csv(rows: list[tuple[str, str, str, float]]) -> str:
+def _as_csv(shown: Shown) -> str:
+    """One row per class; what holds for the whole answer stands in every row, so that none can be quoted without it."""
+    prediction = shown.analysis.prediction
+    whole = {
+        "malignant_probability": prediction.malignant_probability,
+        "threshold": prediction.threshold,
+        "refer": prediction.refer,
+        "image": shown.name,
+        "sha256": shown.analysis.image.sha256,
+        "model_version": prediction.model_version,
+        "use": USE,
+    }
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(("code", "diagnosis", "group", "probability"))
-    writer.writerows(rows)
+    writer.writerow(("code", "diagnosis", "group", "probability", *whole))
+    writer.writerows((*row, *whole.values()) for row in _table(shown))
     return text.getvalue()
 
 
@@ -195,7 +223,7 @@ def _as_json(shown: Shown, patient: Patient) -> str:
         "model_version": prediction.model_version,
         "notes": list(shown.analysis.image.notes),
         "patient": asdict(patient),
-        "use": "assistive only; not a diagnosis; not cleared as a medical device; research and education",
+        "use": USE,
     }
     return json.dumps(record, indent=2, ensure_ascii=False)
 

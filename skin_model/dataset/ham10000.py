@@ -34,6 +34,8 @@ _KINDS = {
     "identical pixels under two lesions": (
         True, False, "Identical images of different lesions", "Give them one lesion_id, or remove copies"),
     "age out of range": (False, False, "Ages that are no number from 0 to 120", "They are read as missing"),
+    "unknown lesion": (
+        False, False, "Images without a lesion_id", "Each counts as its own lesion; pictures of one may be parted"),
     "empty class": (False, False, "Diagnoses without any image", "No model learns or is measured on them"),
     "image without row": (False, False, "Images that the table does not name", "They are left out"),
     "image file twice": (False, False, "Images that lie in more than one place", "The first place is used"),
@@ -174,6 +176,7 @@ def _table_problems(found: Found) -> list[Problem]:
             "missing image": sorted(named - set(found.images)),
             "lesion with two diagnoses": [f"{i} {' and '.join(dx)}" for i, dx in diagnoses.items() if len(dx) > 1],
             "age out of range": (ids + " " + labels["age"])[(labels["age"] != "") & ~age.between(0, 120)],
+            "unknown lesion": ids[labels["lesion_id"] == ""],
             "empty class": [code for code in CODES if len(judged) and code not in set(judged["dx"])],
             "image without row": sorted(set(found.images) - named),
             "image file twice": found.twice,

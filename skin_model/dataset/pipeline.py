@@ -1,6 +1,8 @@
 """Batches for training and validation from image files, without TensorFlow; any Keras back end can take them."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ import numpy as np
 
 from skin_model import imaging
 from skin_model.dataset.augmentation import STRENGTHS, augment
+from skin_model.errors import DatasetError, ImageError
+
+READERS = min(8, os.cpu_count() or 2)  # threads that decode ahead of the network
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,14 @@ class Batches:
         return rng.permutation(rows) if self.shares is None else rng.choice(rows, rows, p=self.shares)
 
     def load(self, row: int, epoch: int, position: int) -> np.ndarray:
-        """One augmented image, uint8 (size, size, 3)."""
-        fitted = imaging.fit(imaging.read(Path(self.paths[row])).pixels, self.size)
+        """One augmented image, uint8 (size, size, 3).  Raises DatasetError, naming the file, if it is unreadable."""
+        try:
+            image = imaging.read(Path(self.paths[row]))
+        except ImageError as error:
+            raise DatasetError(
+                f"{self.paths[row]}: {error} `python -m skin_model dataset validate DIR` lists all such images."
+            ) from error
+        fitted = imaging.fit(image.pixels, self.size)
         return augment(fitted, STRENGTHS[self.augmentation], np.random.default_rng([self.seed, epoch, position]))
 
     def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -61,19 +72,35 @@ class Batches:
         return imaging.to_network(images), self.targets[rows], self.weights[rows]
 
 
-def as_keras(batches: Batches, epoch: int, workers: int = 2) -> Any:
-    """One epoch as a `keras.utils.PyDataset`, which every back end's `fit` takes; threads work ahead of the network."""
+def as_keras(batches: Batches, epoch: int) -> Any:
+    """One epoch as a `keras.utils.PyDataset`, which every back end's `fit` takes; threads work ahead of the network.
+
+    Its `errors_named()` wraps a call of `fit` or `predict`: back ends hide what went wrong in a batch behind their own
+    errors, and the person at the screen needs the file's name.
+    """
     import keras
 
     class Epoch(keras.utils.PyDataset):
         def __init__(self) -> None:
-            super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+            super().__init__(workers=READERS, use_multiprocessing=False, max_queue_size=8)
             self.order = batches.order(epoch)
+            self.error: DatasetError | None = None
 
         def __len__(self) -> int:
             return len(batches)
 
         def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            return batches.get(epoch, number, self.order)
+            try:
+                return batches.get(epoch, number, self.order)
+            except DatasetError as error:
+                self.error = error
+                raise
+
+        @contextmanager
+        def errors_named(self) -> Iterator[None]:
+            try:
+                yield
+            except Exception as error:
+                raise self.error or error from None
 
     return Epoch()

@@ -94,7 +94,8 @@ def model_card(*, manifest: dict[str, Any], evaluation: dict[str, Any], commands
 
 def _identity(manifest: dict[str, Any]) -> str:
     tasks = {"diagnosis": "seven diagnoses", "binary": "malignant against benign"}
-    start = (manifest.get("training") or {}).get("weights")
+    first = [*(manifest.get("stages") or []), manifest.get("training") or {}][0]  # later stages start from earlier ones
+    start = first.get("weights")
     rows = {
         "Version": manifest.get("model_version"),
         "Network": manifest.get("network"),

@@ -7,19 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from skin_model import imaging, settings
-from skin_model.entities import Analysis, Example, Explanation, Patient, Prediction
+from skin_model.entities import Analysis, Example, Explanation, Prediction
 from skin_model.errors import SkinModelError
 from skin_model.explain import overlay as painting
 from skin_model.services import workspace
 from skin_model.taxonomy import CODES
 
 
-def analyse(*, data: bytes, patient: Patient | None = None) -> Analysis:
+def analyse(*, data: bytes) -> Analysis:
     """Judge one uploaded image.
 
     Args:
         data: the file's bytes.
-        patient: what is known of the patient.
 
     Raises:
         ImageError: the bytes cannot be used; the message says why and what is accepted.
@@ -37,7 +36,6 @@ def analyse(*, data: bytes, patient: Patient | None = None) -> Analysis:
         box=imaging.judged_box(*image.pixels.shape[:2]),
         prediction=Prediction(probabilities, manifest.threshold, manifest.model_version),
         explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
-        patient=patient or Patient(),
     )
 
 

@@ -8,7 +8,6 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,27 +19,28 @@ import pandas as pd
 from skin_model import bundle, conversion, imaging
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, splits
+from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import ModelSummary, TrainingConfig
-from skin_model.errors import BundleError
+from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, metrics, report
-from skin_model.inference import Classifier
+from skin_model.inference import VIEWS, Classifier
 from skin_model.services import evaluation, prediction
 from skin_model.taxonomy import CODES
-from skin_model.training import run
+from skin_model.training.state import RunState, lineage
 
 DRAWN = "drawn lesions"  # synthetic: nothing learned from them may serve patients
 LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow")
-Progress = Callable[[str], None]
+OnStage = Callable[[str], None]
 
 
 def make_bundle(
     *,
     data: Path,
-    runs: Path,
+    run: Path,
     out: Path,
     views: int = 1,
     sensitivity: float = 0.95,
-    progress: Progress = lambda _: None,
+    on_stage: OnStage = lambda _: None,
 ) -> Bundle:
     """Turn a training's best network into a bundle: convert, compare, calibrate, evaluate on the test part, describe.
 
@@ -48,44 +48,68 @@ def make_bundle(
 
     Args:
         data: the folder the training used.
-        runs: the run's folder with `best.keras`, `run.json` and `split.csv`.
+        run: the run's folder with `best.keras`, `run.json` and `split.csv`.
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
         sensitivity: for malignant images of the calibration part; decides the operating point.
-        progress: told of each stage.
+        on_stage: told of each stage.
 
     Raises:
-        BundleError, DatasetError, TrainingError: with a sentence on what to mend.
+        BundleError, ConfigurationError, DatasetError, TrainingError: with a sentence on what to mend.
     """
-    if out.exists():
-        raise BundleError(f"{out} already exists; name a new folder, or remove the old model first.")
-    split = splits.read(runs / "split.csv")
-    dataset = ham10000.read(data)
-    table = dataset.table.assign(part=splits.assign(dataset.table, split))
-    lineage = run.lineage(runs)
+    stages = _check_order(run, out, views, sensitivity)
+    dataset, split = ham10000.read(data), splits.read(run / "split.csv")
+    table = _with_parts(dataset.table, split, stages)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bundle-") as temporary:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-unfinished-") as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
-        shutil.copyfile(runs / "best.keras", folder / "network.keras")
-        shutil.copyfile(runs / "history.csv", folder / "history.csv")
-        progress("hashing the images the model has met")
-        _write_seen(table, folder / "seen.csv.gz")
-        progress("converting to the serving form and comparing both")
+        shutil.copyfile(run / "best.keras", folder / "network.keras")
+        pd.DataFrame([asdict(r) for r in stages[-1].history]).to_csv(folder / "history.csv", index=False)
+        on_stage("hashing the images the model has met")
+        _write_seen(table[table.part != "test"], folder / "seen.csv.gz")
+        on_stage("converting to the serving form and comparing both")
         model = conversion.load_keras(folder / "network.keras")
         conversion.convert(model, folder)
-        manifest = _manifest(lineage, table, splits.fingerprint(split), views, sensitivity)
+        calibration_rows = table[table.part == "calibration"]
+        manifest = _manifest(stages, table, views, sensitivity)
+        classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
+        manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
+        on_stage("calibrating")
+        manifest = _calibrated(manifest, classifier, calibration_rows, sensitivity)
         made = Bundle(folder, bundle.write_manifest(folder, manifest))
-        classifier = Classifier(made)
-        manifest = replace(manifest, agreement=_agreement(model, classifier, table[table.part == "calibration"]))
-        progress("calibrating")
-        manifest = _calibrated(manifest, classifier, table[table.part == "calibration"], sensitivity)
-        made = Bundle(folder, bundle.write_manifest(folder, manifest))
-        progress("evaluating on the test part")
+        on_stage("evaluating on the test part")
         manifest = _evaluated(made, table[table.part == "test"])
         bundle.write_manifest(folder, manifest)
         os.replace(folder, out)
     return bundle.read(out)
+
+
+def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[RunState]:
+    """Refuse what cannot succeed before minutes are spent on it; the run and those it started from, last one last."""
+    if views not in VIEWS:
+        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
+    if not 0 < sensitivity <= 1:
+        raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
+    if out.exists():
+        raise BundleError(f"{out} already exists; name a new folder, or remove the old model first.")
+    stages = lineage(run)
+    if not stages[-1].epoch:
+        raise TrainingError(f"The training in {run} has not finished an epoch yet; let it go on with --resume.")
+    return stages
+
+
+def _with_parts(table: pd.DataFrame, split: pd.DataFrame, stages: list[RunState]) -> pd.DataFrame:
+    """The table with each row's `part`; every image of the split must be there, or the seen list would lack some."""
+    if splits.fingerprint(split) != stages[-1].split:
+        raise TrainingError("split.csv in the run's folder was changed after the training; restore it.")
+    missing = sorted(set(split["image_id"]) - set(table["image_id"]))
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} images of the training's split are not in this data set, for example {missing[0]}. "
+            "Give the folder that the training used."
+        )
+    return table.assign(part=splits.assign(table, split))
 
 
 def summary(made: Bundle) -> ModelSummary:
@@ -100,21 +124,22 @@ def summary(made: Bundle) -> ModelSummary:
         target_sensitivity=manifest.target_sensitivity,
         evaluation=json.loads(made.text("evaluation.json") or "{}"),
         card=made.text("card.md"),
+        data=str(manifest.data.get("name", "")),
+        drawn=manifest.data.get("name") == DRAWN,
     )
 
 
-def _write_seen(table: pd.DataFrame, path: Path) -> None:
-    """List every image that is not of the test part, with the hash of its pixels."""
-    met = table[table.part != "test"]
-    with ThreadPoolExecutor(prediction.READERS) as pool:
-        hashes = list(pool.map(lambda p: imaging.pixel_hash(imaging.read(p).pixels), met["path"]))
-    rows = met[["image_id", "lesion_id", "part"]].assign(pixels=[h[: evaluation.PIXEL_DIGITS] for h in hashes])
+def _write_seen(met: pd.DataFrame, path: Path) -> None:
+    """List every image the model has met, with the hash of its pixels."""
+    items = prediction.load(met["path"], imaging.MIN_SIDE, with_pixels=True)
+    hashes = [item.pixels[: evaluation.PIXEL_DIGITS] for item in prediction.readable(items)]
+    rows = met[["image_id", "lesion_id", "part"]].assign(pixels=hashes)
     # no time stamp inside the archive: the same data give the same file
     path.write_bytes(gzip.compress(rows.to_csv(index=False).encode(), mtime=0))
 
 
-def _manifest(lineage: list[run.RunState], table: pd.DataFrame, split: str, views: int, sensitivity: float) -> Manifest:
-    state = lineage[-1]
+def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivity: float) -> Manifest:
+    state = stages[-1]
     config = state.config
     parts = {
         part: {"images": len(rows), "lesions": int(rows["lesion_id"].nunique())} for part, rows in table.groupby("part")
@@ -131,14 +156,14 @@ def _manifest(lineage: list[run.RunState], table: pd.DataFrame, split: str, view
         threshold=0.5,
         target_sensitivity=sensitivity,
         training=_settings(state),
-        stages=[_settings(stage) for stage in lineage[:-1]],
-        data={"name": _data_name(table), "split": split, "validation": config.validation, "parts": parts},
+        stages=[_settings(stage) for stage in stages[:-1]],
+        data={"name": _data_name(table), "split": state.split, "validation": config.validation, "parts": parts},
         agreement={},
         environment={"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
     )
 
 
-def _settings(state: run.RunState) -> dict[str, Any]:
+def _settings(state: RunState) -> dict[str, Any]:
     """A training's settings without where its starting weights lay on that machine."""
     training = asdict(state.config) | {"best_epoch": state.best_epoch, "epochs_run": state.epoch}
     if state.config.weights:
@@ -173,17 +198,11 @@ def commands(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _squares(table: pd.DataFrame, size: int) -> np.ndarray:
-    """Prepared images of a table's rows, uint8 (N, s, s, 3)."""
-    squares = [item.square for item in prediction.load(table["path"], size) if item.square is not None]
-    if len(squares) != len(table):
-        raise BundleError(f"{len(table) - len(squares)} images cannot be read; validate the data set first.")
-    return np.stack(squares)
-
-
 def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[str, float]:
     """Compare Keras and the serving form on up to 64 real images."""
-    images = imaging.to_network(_squares(table.iloc[:: max(1, len(table) // 64)], classifier.manifest.size))
+    rows = np.linspace(0, len(table) - 1, min(64, len(table))).astype(int)
+    items = prediction.readable(prediction.load(table["path"].iloc[rows], classifier.manifest.size))
+    images = imaging.to_network(np.stack([item.square for item in items]))
     difference = conversion.largest_difference(model, images, classifier.outputs(images))
     return {"largest_difference": difference, "images": len(images)}
 
@@ -191,8 +210,8 @@ def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[
 def _calibrated(manifest: Manifest, classifier: Classifier, table: pd.DataFrame, sensitivity: float) -> Manifest:
     """Fit the temperature, then the operating point on the calibrated probabilities."""
     _, logits = evaluation.answer_rows(classifier, table)
-    labels = evaluation.class_indices(table)
-    malignant = evaluation.is_malignant(labels)
+    labels = class_indices(table["dx"])
+    malignant = is_malignant(labels)
     if manifest.task == "binary":
         temperature = calibration.fit_temperature(logits[:, 0], malignant)
         probability = calibration.sigmoid(logits, temperature)[:, 0]
@@ -204,17 +223,13 @@ def _calibrated(manifest: Manifest, classifier: Classifier, table: pd.DataFrame,
 
 
 def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
-    """Name the version by its content, score the test part, write `evaluation.json` and `card.md`."""
+    """Name the version by its content, score the test part as `evaluate` does, write the report and the card."""
     content = made.manifest.files["network.keras"][:8]
     day = made.manifest.created[:10].replace("-", "")
     manifest = replace(made.manifest, model_version=f"{made.manifest.network}-{made.manifest.size}-{day}-{content}")
-    made = Bundle(made.folder, manifest)
-    classifier = Classifier(made)
-    _, logits = evaluation.answer_rows(classifier, test)
-    figures = evaluation.figures(classifier, test, logits)
-    figures |= {"n_excluded_seen": 0, "model_version": manifest.model_version}
-    (made.folder / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (made.folder / "card.md").write_text(
-        report.model_card(manifest=asdict(manifest), evaluation=figures, commands=commands(manifest))
-    )
+    made = replace(made, manifest=manifest)
+    figures = evaluation.score(classifier=Classifier(made), table=test)
+    (made.folder / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    card = report.model_card(manifest=asdict(manifest), evaluation=figures, commands=commands(manifest))
+    (made.folder / "card.md").write_text(card, encoding="utf-8")
     return manifest

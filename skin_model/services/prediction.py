@@ -3,29 +3,28 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skin_model import imaging
+from skin_model.dataset.layout import image_files
+from skin_model.dataset.pipeline import READERS
 from skin_model.entities import Prediction
-from skin_model.errors import BundleError, ImageError
+from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
 
 BATCH = 32
-READERS = 2
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One file on its way into the network; `error` says why it cannot go."""
+    """One file on its way into the network; where `error` says why it cannot go, `square` is empty."""
 
     path: Path
-    square: np.ndarray | None = None
+    square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
     sha256: str = ""
     pixels: str = ""
     error: str = ""
@@ -69,13 +68,13 @@ def predict(*, classifier: Classifier, paths: Iterable[Path], views: int | None 
     require_diagnosis(classifier)
     size = classifier.manifest.size
     for group in batches(load(listed(paths), size)):
-        squares = [item.square for item in group if item.square is not None]
+        squares = [item.square for item in group if not item.error]
         probabilities: Iterator[np.ndarray] = iter(())
         if squares:
             probabilities = iter(classifier.probabilities(classifier.answer(np.stack(squares), views).logits))
         for item in group:
             prediction = None
-            if item.square is not None:
+            if not item.error:
                 prediction = Prediction(
                     next(probabilities), classifier.manifest.threshold, classifier.manifest.model_version
                 )
@@ -94,10 +93,11 @@ def require_diagnosis(classifier: Classifier) -> None:
 def listed(paths: Iterable[Path]) -> Iterator[Path]:
     """Expand folders to the images in them."""
     for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        else:
-            yield path
+        try:
+            found = sorted(image_files(path)) if path.is_dir() else [path]
+        except OSError:
+            found = [path]  # reading it will say what is wrong with it
+        yield from found
 
 
 def load(paths: Iterable[Path], size: int, with_pixels: bool = False) -> Iterator[Loaded]:
@@ -125,6 +125,16 @@ def load(paths: Iterable[Path], size: int, with_pixels: bool = False) -> Iterato
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def readable(items: Iterable[Loaded]) -> Iterator[Loaded]:
+    """The items as they are; raises DatasetError, naming the file, at the first that could not be read."""
+    for item in items:
+        if item.error:
+            raise DatasetError(
+                f"{item.path.name}: {item.error} `python -m skin_model dataset validate DIR` lists all such images."
+            )
+        yield item
 
 
 def batches(items: Iterable[Loaded]) -> Iterator[list[Loaded]]:

@@ -30,6 +30,8 @@ def train(
     Raises:
         DatasetError, TrainingError, ConfigurationError: with a sentence on what to mend.
     """
+    if resume:
+        run.read_state(folder)  # first: where there is none nothing is read or written
     table = ham10000.read(data).table
     kept = folder / "split.csv"
     if split is not None:
@@ -50,7 +52,7 @@ def train(
         training=table[folds & (part != config.validation)],
         validation=table[part == config.validation],
         folder=folder,
-        data=splits.fingerprint(parts),
+        split=splits.fingerprint(parts),
         resume=resume,
         on_batch=on_batch,
         on_epoch=on_epoch,

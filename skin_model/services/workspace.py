@@ -49,6 +49,14 @@ def classifier() -> "Classifier":
     return slot.classifier
 
 
+def load(folder: Path | None = None) -> "Classifier":
+    """Load a bundle for one command: the given folder, or the model in use.  Raises BundleError."""
+    from skin_model import bundle
+    from skin_model.inference import Classifier
+
+    return Classifier(bundle.read(folder or settings.load().bundle))
+
+
 def _slot() -> _Slot:
     """The model's state for the folder as it is now: a restored or replaced bundle is loaded without a restart."""
     folder = settings.load().bundle
@@ -72,16 +80,13 @@ def _load(folder: Path, slot: _Slot) -> None:
     try:
         import numpy as np
 
-        from skin_model import bundle
-        from skin_model.inference import Classifier
         from skin_model.services import models, prediction
 
-        made = bundle.read(folder)
-        loaded = Classifier(made)
+        loaded = load(folder)
         prediction.require_diagnosis(loaded)
-        size = made.manifest.size
+        size = loaded.manifest.size
         loaded.answer(np.zeros((1, size, size, 3), np.uint8))  # the first run allocates; no user should wait for it
-        slot.classifier, slot.summary = loaded, models.summary(made)
+        slot.classifier, slot.summary = loaded, models.summary(loaded.bundle)
     except BundleError as error:
         slot.error = str(error)
     except Exception as error:

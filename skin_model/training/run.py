@@ -1,15 +1,14 @@
 """One training: a network, two lists of images, a folder that can be taken up again after a kill at any moment.
 
-Every finished epoch leaves a checkpoint (weights and optimizer) and, last of all, a new `run.json` put in its place by
-one rename; what is found on disk is therefore always one whole epoch.  Order, augmentation and dropout of an epoch
-depend on (seed, epoch) alone, so a resumed run sees what an undisturbed one would have seen.
+Every finished epoch leaves a checkpoint (weights and optimizer), then a new `run.json` by one rename; everything else
+in the folder is made from these two, so what is found after a kill is always one whole epoch.  Order, augmentation and
+dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an undisturbed one would have seen.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,14 @@ import numpy as np
 import pandas as pd
 
 from skin_model import networks
+from skin_model.dataset.labels import class_counts, loss_weights, targets
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
-from skin_model.taxonomy import BY_CODE, CODES, DIAGNOSES
+from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
 
 OnBatch = Callable[[int, int, int, float], bool | None]  # (epoch, batch, batches, loss) -> True to stop
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
-
-
-@dataclass(frozen=True)
-class RunState:
-    """What `run.json` holds."""
-
-    config: TrainingConfig
-    data: str
-    history: tuple[EpochRecord, ...] = ()
-    best_epoch: int = 0
-    finished: bool = False
-
-    @property
-    def epoch(self) -> int:
-        return len(self.history)
-
-    def after(self, record: EpochRecord) -> "RunState":
-        """The state once one more epoch is done: which epoch is the best, and whether training ends."""
-        config = self.config
-        best = max((_score(r, config.monitor) for r in self.history), default=-np.inf)
-        best_epoch = record.epoch if _score(record, config.monitor) > best else self.best_epoch
-        stop = record.epoch >= config.epochs or record.epoch - best_epoch >= config.patience
-        return replace(self, history=(*self.history, record), best_epoch=best_epoch, finished=stop)
 
 
 def train(
@@ -55,7 +32,7 @@ def train(
     training: pd.DataFrame,
     validation: pd.DataFrame,
     folder: Path,
-    data: str,
+    split: str,
     resume: bool = False,
     on_batch: OnBatch | None = None,
     on_epoch: OnEpoch | None = None,
@@ -66,27 +43,31 @@ def train(
         config: all settings.
         training, validation: tables with columns `path` and `dx`.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written.
-        data: fingerprint of data and split; a resumed run must have the same.
+        split: fingerprint of the split; a resumed run must have the same.
         resume: go on from the folder's last finished epoch.
         on_batch, on_epoch: told of progress.
 
     Raises:
         TrainingError: for a folder that holds another run, a loss that is not a number, or a class without images.
     """
-    state = _start(config, folder, data, resume)
-    if state.finished:
+    state = _start(config, folder, split, resume)
+    if state.finished and not _checkpoint(folder, state.epoch).exists():
         return state
     train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
     import cv2
     import keras
 
-    cv2.setNumThreads(1)  # two loader threads already keep up; OpenCV's own would take cores from the network
+    cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
     keras.utils.set_random_seed(config.seed)
     model = _model(state, folder, steps=len(train_batches))
-    if not state.epoch:  # only now: what was refused above leaves no run in the folder
+    if state.epoch:
+        _settle(state, model, folder)
+    else:  # only now: what was refused above leaves no run in the folder
         folder.mkdir(parents=True, exist_ok=True)
-        _write_state(state, folder)
+        write_state(state, folder)
     for epoch in range(state.epoch, config.epochs):
+        if state.finished:
+            break
         began = time.monotonic()
         _reseed_dropout(model, config.seed, epoch)
         logs = _fit_epoch(model, as_keras(train_batches, epoch), epoch, on_batch)
@@ -96,72 +77,23 @@ def train(
         state = _keep(state, record, model, folder)
         if on_epoch:
             on_epoch(record, state.best_epoch == record.epoch)
-        if state.finished:
-            break
     return state
 
 
-def read_state(folder: Path) -> RunState:
-    """Read `run.json`.  Raises TrainingError where the folder holds no run."""
-    try:
-        raw = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{folder} holds no training to go on with: {error}") from error
-    return RunState(
-        TrainingConfig(**raw["config"]),
-        raw["data"],
-        tuple(EpochRecord(**r) for r in raw["history"]),
-        raw["best_epoch"],
-        raw["finished"],
-    )
-
-
-def lineage(folder: Path) -> list[RunState]:
-    """The run in `folder`, preceded by those whose `.keras` files it started from, as far as they can be found."""
-    state = read_state(folder)
-    weights = state.config.weights
-    if weights and weights.endswith(".keras") and (Path(weights).parent / "run.json").is_file():
-        return [*lineage(Path(weights).parent), state]
-    return [state]
-
-
-def class_counts(table: pd.DataFrame) -> dict[str, int]:
-    """Images per class code, taxonomy order."""
-    counts = table["dx"].value_counts()
-    return {code: int(counts.get(code, 0)) for code in CODES}
-
-
-def loss_weights(dx: pd.Series, balance: str) -> np.ndarray:
-    """What each image counts in the loss, float32 (N,), mean 1; inverse class frequency or its square root."""
-    if balance not in ("class-weights", "sqrt-class-weights"):
-        return np.ones(len(dx), np.float32)
-    weights = 1.0 / dx.map(dx.value_counts()).to_numpy(float)
-    if balance == "sqrt-class-weights":
-        weights = np.sqrt(weights)
-    return (weights / weights.mean()).astype(np.float32)
-
-
-def targets(dx: pd.Series, task: str) -> np.ndarray:
-    """One-hot classes float32 (N, 7), or malignant or not float32 (N, 1)."""
-    indices = dx.map({code: d.index for code, d in BY_CODE.items()}).to_numpy(int)
-    if task == "binary":
-        malignant = np.array([d.malignant for d in DIAGNOSES])
-        return malignant[indices].astype(np.float32)[:, None]
-    return np.eye(len(DIAGNOSES), dtype=np.float32)[indices]
-
-
-def _start(config: TrainingConfig, folder: Path, data: str, resume: bool) -> RunState:
+def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> RunState:
     if resume:
         state = read_state(folder)
-        if state.config != config or state.data != data:
+        other = differences(state.config, config) + (["the split"] if state.split != split else [])
+        if other:
             raise TrainingError(
-                f"The training in {folder} was started with other settings or other data; "
-                "give the same ones, or a new folder."
+                f"The training in {folder} was started with other settings (its own / yours): {'; '.join(other)}. "
+                "Give the same ones, or name a new folder."
             )
         return state
     if (folder / "run.json").exists():
         raise TrainingError(f"{folder} already holds a training; add --resume to go on with it, or name a new folder.")
-    return RunState(config, data)
+    ancestors(config, split)
+    return RunState(config, split)
 
 
 def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False) -> Batches:
@@ -192,7 +124,13 @@ def _model(state: RunState, folder: Path, steps: int) -> Any:
 
     config = state.config
     if state.epoch:
-        return keras.saving.load_model(_checkpoint(folder, state.epoch))
+        try:
+            return keras.saving.load_model(_checkpoint(folder, state.epoch))
+        except (ValueError, OSError) as error:
+            raise TrainingError(
+                f"The checkpoint of epoch {state.epoch} in {folder} is missing or damaged ({error}). "
+                "Start a new training."
+            ) from error
     model = networks.build(
         config.network,
         size=config.size,
@@ -200,7 +138,6 @@ def _model(state: RunState, folder: Path, steps: int) -> Any:
         weights=config.weights,
         dropout=config.dropout,
         frozen=config.frozen,
-        batch_norm=config.batch_norm,
     )
     warmup = round(config.warmup_epochs * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -210,9 +147,10 @@ def _model(state: RunState, folder: Path, steps: int) -> Any:
         warmup_steps=warmup,
     )
     kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}
+    decay = {"weight_decay": config.weight_decay} if config.optimizer == "adamw" else {}
     loss = keras.losses.CategoricalCrossentropy if config.task == "diagnosis" else keras.losses.BinaryCrossentropy
     model.compile(
-        optimizer=kinds[config.optimizer](schedule, weight_decay=config.weight_decay or None),
+        optimizer=kinds[config.optimizer](schedule, **decay),
         loss=loss(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         jit_compile=keras.backend.backend() == "jax",  # XLA on a CPU is slower than TensorFlow's own kernels
@@ -248,7 +186,8 @@ def _fit_epoch(model: Any, batches: Any, epoch: int, on_batch: OnBatch | None) -
                 self.model.stop_training = True
 
     watch = Watch()
-    history = model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[watch])
+    with batches.errors_named():
+        history = model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[watch])
     return None if watch.stopped else {k: float(v[-1]) for k, v in history.history.items()}
 
 
@@ -263,7 +202,9 @@ def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, se
     """Validate by the function that is later served, and note the epoch."""
     from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
-    p = np.asarray(model.predict(as_keras(batches, 0), verbose=0), np.float64)
+    source = as_keras(batches, 0)
+    with source.errors_named():
+        p = np.asarray(model.predict(source, verbose=0), np.float64)
     if not np.isfinite(p).all():  # the last step of the epoch may be the one that breaks the weights
         raise TrainingError(_diverged(logs["loss"], epoch))
     truth = batches.targets
@@ -285,25 +226,28 @@ def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, se
     )
 
 
-def _score(record: EpochRecord, monitor: str) -> float:
-    return -record.val_loss if monitor == "loss" else float(getattr(record, f"val_{monitor}"))
-
-
 def _keep(state: RunState, record: EpochRecord, model: Any, folder: Path) -> RunState:
-    """Write the epoch to disk, `run.json` last."""
+    """Write the epoch to disk: checkpoint, then `run.json`, then all that can be made again from these two."""
+    state = state.after(record)
+    _save(model, _checkpoint(folder, record.epoch))
+    write_state(state, folder)
+    _settle(state, model, folder)
+    return state
+
+
+def _settle(state: RunState, model: Any, folder: Path) -> None:
+    """Make `best.keras` and `history.csv` agree with `run.json`, and remove the checkpoints no longer needed.
+
+    Done again after a kill: the checkpoint of the last epoch stays until everything else is in place.
+    """
     import keras
 
-    state = state.after(record)
-    if state.best_epoch == record.epoch:
+    if state.best_epoch == state.epoch:
         _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
-    if not state.finished:
-        _save(model, _checkpoint(folder, record.epoch))
     pd.DataFrame([asdict(r) for r in state.history]).to_csv(folder / "history.csv", index=False)
-    _write_state(state, folder)
     for old in folder.glob("checkpoint-*.keras"):
-        if state.finished or old != _checkpoint(folder, record.epoch):
+        if state.finished or old != _checkpoint(folder, state.epoch):
             old.unlink()
-    return state
 
 
 def _checkpoint(folder: Path, epoch: int) -> Path:
@@ -314,9 +258,3 @@ def _save(model: Any, path: Path) -> None:
     partial = path.with_name("partial." + path.name)
     model.save(partial)
     os.replace(partial, path)
-
-
-def _write_state(state: RunState, folder: Path) -> None:
-    partial = folder / "run.json.partial"
-    partial.write_text(json.dumps(asdict(state), indent=1))
-    os.replace(partial, folder / "run.json")

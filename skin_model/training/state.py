@@ -1,0 +1,106 @@
+"""What is known of a run after each finished epoch: `run.json`, put in place by one rename."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What `run.json` holds."""
+
+    config: TrainingConfig
+    split: str
+    history: tuple[EpochRecord, ...] = ()
+    best_epoch: int = 0
+    finished: bool = False
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def after(self, record: EpochRecord) -> "RunState":
+        """The state once one more epoch is done: which epoch is the best, and whether training ends."""
+        config = self.config
+        best = max((score(r, config.monitor) for r in self.history), default=-np.inf)
+        best_epoch = record.epoch if score(record, config.monitor) > best else self.best_epoch
+        stop = record.epoch >= config.epochs or record.epoch - best_epoch >= config.patience
+        return replace(self, history=(*self.history, record), best_epoch=best_epoch, finished=stop)
+
+
+def read_state(folder: Path) -> RunState:
+    """Read `run.json`.  Raises TrainingError where the folder holds no run, or one of another version."""
+    try:
+        raw = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return RunState(
+            TrainingConfig(**raw["config"]),
+            raw["split"],
+            tuple(EpochRecord(**r) for r in raw["history"]),
+            raw["best_epoch"],
+            raw["finished"],
+        )
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"There is no training in {folder}. Name the folder of one, or leave --resume out to start one."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"The training in {folder} cannot be read ({error}); it may be of another version. Start a new one."
+        ) from error
+
+
+def write_state(state: RunState, folder: Path) -> None:
+    """Write `run.json` whole or not at all."""
+    partial = folder / "run.json.partial"
+    partial.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+    os.replace(partial, folder / "run.json")
+
+
+def lineage(folder: Path) -> list[RunState]:
+    """The run in `folder`, preceded by those whose `.keras` files it started from.
+
+    Raises:
+        TrainingError: where one of them is gone, or was made on another split: its network may have been trained on
+            what is a test lesion here.
+    """
+    state = read_state(folder)
+    return [*ancestors(state.config, state.split), state]
+
+
+def ancestors(config: TrainingConfig, split: str) -> list[RunState]:
+    """The runs that a configuration's starting weights came from, the first one first; none for other weights.
+
+    Raises:
+        TrainingError: as `lineage` does.
+    """
+    if not (config.weights and config.weights.endswith(".keras")):
+        return []
+    parent = Path(config.weights).parent
+    if not (parent / "run.json").is_file():
+        raise TrainingError(
+            f"It is not known what {config.weights} was trained on: run.json is missing beside it. "
+            "Start from the best.keras in a run's own folder."
+        )
+    runs = lineage(parent)
+    if any(run.split != split for run in runs):
+        raise TrainingError(
+            f"{config.weights} was trained on another split, so it may have met test lesions of this one. "
+            "Give the same --split to both trainings."
+        )
+    return runs
+
+
+def differences(old: TrainingConfig, new: TrainingConfig) -> list[str]:
+    """The settings in which two configurations differ, with both values."""
+    names = [f.name for f in fields(TrainingConfig) if getattr(old, f.name) != getattr(new, f.name)]
+    return [f"{n.replace('_', '-')} {getattr(old, n)} / {getattr(new, n)}" for n in names]
+
+
+def score(record: EpochRecord, monitor: str) -> float:
+    return -record.val_loss if monitor == "loss" else float(getattr(record, f"val_{monitor}"))
