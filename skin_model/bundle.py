@@ -23,6 +23,7 @@ from skin_model.errors import BundleError
 from skin_model.taxonomy import CODES
 
 FORMAT = 1
+DRAWN = "drawn lesions"  # name of synthetic data: nothing learned from them may serve patients
 REQUIRED = {"network.keras", "serving.xml", "serving.bin", "head.npz", "seen.csv.gz"}
 
 
@@ -62,6 +63,11 @@ class Manifest:
     stages: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the model learned from drawings."""
+        return self.data.get("name") == DRAWN
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ class Classifier:
         except RuntimeError as error:
             raise BundleError(f"The model {bundle.manifest.model_version} cannot be executed here: {error}") from error
 
+    def require_diagnosis(self) -> None:
+        """Refuse a model without the seven classes.  Raises BundleError."""
+        if self.manifest.task != "diagnosis":
+            raise BundleError(
+                f"The model {self.manifest.model_version} only tells benign from malignant; it can be evaluated but "
+                "not used on patients' images. Choose a model of the seven classes."
+            )
+
     def answer(self, squares: np.ndarray, views: int | None = None) -> Answers:
         """Run the network on images prepared by `imaging.fit` and `imaging.centre`.
 

@@ -4,7 +4,6 @@ Reference: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Net
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 from scipy.special import softmax as exact_softmax
 
@@ -39,6 +38,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     rows, truth = np.arange(len(exact)), np.asarray(labels, dtype=int)
     if (exact[rows, truth] >= exact.max(axis=1)).all():
         return 1.0
+
+    from scipy.optimize import minimize_scalar  # two seconds at its first import, which answering need not wait for
 
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(exact / np.exp(log_temperature), axis=1)[rows, truth].mean())

@@ -1,4 +1,4 @@
-"""Make a bundle of a finished training, and describe the one in use."""
+"""Make a bundle of a finished training."""
 
 import gzip
 import importlib.metadata
@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from skin_model import bundle, conversion, imaging
-from skin_model.bundle import Bundle, Manifest
+from skin_model.bundle import DRAWN, Bundle, Manifest
 from skin_model.dataset import ham10000, splits
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.entities import ModelSummary, TrainingConfig
+from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, metrics, report
 from skin_model.inference import VIEWS, Classifier
@@ -28,7 +28,6 @@ from skin_model.services import evaluation, prediction
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage
 
-DRAWN = "drawn lesions"  # synthetic: nothing learned from them may serve patients
 LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow")
 OnStage = Callable[[str], None]
 
@@ -110,23 +109,6 @@ def _with_parts(table: pd.DataFrame, split: pd.DataFrame, stages: list[RunState]
             "Give the folder that the training used."
         )
     return table.assign(part=splits.assign(table, split))
-
-
-def summary(made: Bundle) -> ModelSummary:
-    """What a page says of a bundle."""
-    manifest = made.manifest
-    return ModelSummary(
-        version=manifest.model_version,
-        network=manifest.network,
-        size=manifest.size,
-        views=manifest.views,
-        threshold=manifest.threshold,
-        target_sensitivity=manifest.target_sensitivity,
-        evaluation=json.loads(made.text("evaluation.json") or "{}"),
-        card=made.text("card.md"),
-        data=str(manifest.data.get("name", "")),
-        drawn=manifest.data.get("name") == DRAWN,
-    )
 
 
 def _write_seen(met: pd.DataFrame, path: Path) -> None:

@@ -13,7 +13,7 @@ from skin_model import imaging
 from skin_model.dataset.layout import image_files
 from skin_model.dataset.pipeline import READERS
 from skin_model.entities import Prediction
-from skin_model.errors import BundleError, DatasetError, ImageError
+from skin_model.errors import DatasetError, ImageError
 from skin_model.inference import Classifier
 
 BATCH = 32
@@ -65,7 +65,7 @@ def predict(*, classifier: Classifier, paths: Iterable[Path], views: int | None 
     Raises:
         BundleError: for a model without the seven classes.
     """
-    require_diagnosis(classifier)
+    classifier.require_diagnosis()
     size = classifier.manifest.size
     for group in batches(load(listed(paths), size)):
         squares = [item.square for item in group if not item.error]
@@ -79,15 +79,6 @@ def predict(*, classifier: Classifier, paths: Iterable[Path], views: int | None 
                     next(probabilities), classifier.manifest.threshold, classifier.manifest.model_version
                 )
             yield Judged(item.path, item.sha256, prediction, item.error)
-
-
-def require_diagnosis(classifier: Classifier) -> None:
-    """Refuse a binary model where the seven classes are needed."""
-    if classifier.manifest.task != "diagnosis":
-        raise BundleError(
-            f"The model {classifier.manifest.model_version} only tells benign from malignant; it can be evaluated "
-            "but not used on patients' images. Choose a model of the seven classes."
-        )
 
 
 def listed(paths: Iterable[Path]) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """The one place that wires things together: the model in use, loaded once per process, behind the first paint."""
 
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from skin_model.entities import ModelState, ModelSummary
 from skin_model.errors import BundleError
 
 if TYPE_CHECKING:
+    from skin_model.bundle import Bundle
     from skin_model.inference import Classifier
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -80,13 +82,11 @@ def _load(folder: Path, slot: _Slot) -> None:
     try:
         import numpy as np
 
-        from skin_model.services import models, prediction
-
         loaded = load(folder)
-        prediction.require_diagnosis(loaded)
+        loaded.require_diagnosis()
         size = loaded.manifest.size
         loaded.answer(np.zeros((1, size, size, 3), np.uint8))  # the first run allocates; no user should wait for it
-        slot.classifier, slot.summary = loaded, models.summary(loaded.bundle)
+        slot.classifier, slot.summary = loaded, _summary(loaded.bundle)
     except BundleError as error:
         slot.error = str(error)
     except Exception as error:
@@ -94,3 +94,20 @@ def _load(folder: Path, slot: _Slot) -> None:
         raise
     finally:
         slot.done.set()
+
+
+def _summary(made: "Bundle") -> ModelSummary:
+    """What a page says of a bundle."""
+    manifest = made.manifest
+    return ModelSummary(
+        version=manifest.model_version,
+        network=manifest.network,
+        size=manifest.size,
+        views=manifest.views,
+        threshold=manifest.threshold,
+        target_sensitivity=manifest.target_sensitivity,
+        evaluation=json.loads(made.text("evaluation.json") or "{}"),
+        card=made.text("card.md"),
+        data=str(manifest.data.get("name", "")),
+        drawn=manifest.drawn,
+    )

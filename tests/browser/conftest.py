@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60  # seconds for a start or an answer: a machine may be busy with a training
+PATIENCE = 120  # seconds for a start or an answer: a machine may be busy with a training
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,7 +77,7 @@ def _serving(log: Path, environment: dict[str, str]) -> Iterator[str]:
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + 2 * PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not _healthy(port):
         with suppress(subprocess.TimeoutExpired):
             raise RuntimeError(f"The server ended with status {process.wait(0.1)}:\n{log.read_text()}")
@@ -104,7 +104,7 @@ def chromium() -> Iterator[Browser]:
     expect.set_options(timeout=1000 * PATIENCE)
     arguments = ["--no-sandbox", "--disable-background-networking", "--no-first-run"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments, timeout=2000 * PATIENCE)
+        browser = playwright.chromium.launch(executable_path=path, args=arguments, timeout=1000 * PATIENCE)
         yield browser
         browser.close()
 
