@@ -1,6 +1,6 @@
 """Do several views earn their time?  Figures on the validation fold and milliseconds per image for 1, 2, 4 and 8 views.
 
-    python benchmarks/views.py --data ../shared/data/ham10000 [--model BUNDLE]
+    python -m benchmarks.views --data ../shared/data/ham10000 [--model BUNDLE]
 
 The validation fold chose the best epoch of the training but nothing else; the test part is not touched.
 """

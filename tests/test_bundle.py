@@ -15,7 +15,7 @@ from skin_model import bundle, conversion, imaging
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices
-from skin_model.errors import BundleError, DatasetError
+from skin_model.errors import BundleError, DatasetError, TrainingError
 from skin_model.services import evaluation, models, prediction
 from skin_model.taxonomy import CODES
 from skin_model.training import run
@@ -213,7 +213,7 @@ def test_a_bundle_never_takes_the_place_of_another(made, trained, drawn_data):
 
 @pytest.mark.usefixtures("as_converted")
 def test_a_bundle_that_fails_half_way_leaves_nothing_behind(trained, drawn_data, tmp_path, monkeypatch):
-    def fail(*_args):
+    def fail(**_):
         raise DatasetError("the disk of the test part is gone")
 
     monkeypatch.setattr(evaluation, "score", fail)
@@ -240,10 +240,21 @@ def test_no_bundle_is_made_where_the_serving_form_answers_otherwise_than_keras(
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_a_run_or_split_that_belongs_to_other_data_makes_no_bundle(trained, parts, drawn_data, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(trained, other)
-    split = pd.read_csv(other / "split.csv").iloc[5:]
-    split.to_csv(other / "split.csv", index=False)
-    with pytest.raises(DatasetError, match="are not in the split"):
-        models.make_bundle(data=drawn_data, run=other, out=tmp_path / "models" / "new")
+def test_a_split_that_was_changed_after_the_training_makes_no_bundle(trained, drawn_data, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(trained, changed)
+    pd.read_csv(changed / "split.csv").iloc[5:].to_csv(changed / "split.csv", index=False)
+    with pytest.raises(TrainingError, match=r"split\.csv .* was changed after the training"):
+        models.make_bundle(data=drawn_data, run=changed, out=tmp_path / "models" / "new")
+
+
+def test_images_that_the_training_did_not_know_make_no_bundle(trained, drawn_data, tmp_path):
+    grown = tmp_path / "grown"
+    shutil.copytree(drawn_data, grown)
+    first = next(grown.rglob("*.jpg"))
+    shutil.copyfile(first, first.with_name("DRAWN_9999999.jpg"))
+    table = pd.read_csv(grown / "HAM10000_metadata.csv")
+    new = table[table["image_id"] == first.stem].assign(image_id="DRAWN_9999999")
+    pd.concat([table, new]).to_csv(grown / "HAM10000_metadata.csv", index=False)
+    with pytest.raises(DatasetError, match=r"are not in the split \(DRAWN_9999999\)"):
+        models.make_bundle(data=grown, run=trained, out=tmp_path / "models" / "new")

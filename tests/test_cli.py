@@ -80,7 +80,7 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("train --data {data} --split {split} --out {run} --resume", "other settings"),
         ("train --data {data} --split {split} --out new --network resnet9000", "choose one of custom_cnn"),
         ("train --data {data} --split {split} --out new --network custom_cnn --weights a.h5", "leave --weights out"),
-        ("bundle --data {data} --run nowhere --out new", "split.csv"),
+        ("bundle --data {data} --run nowhere --out new", "no training in nowhere"),
         ("bundle --data {data} --run {run} --out {model}", "already exists"),
         ("evaluate --images nowhere --labels {labels} --model {model}", "no folder nowhere"),
         ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),

@@ -42,8 +42,7 @@ def served(folder: Path, model) -> Classifier:
         views=1, temperature=1.0, threshold=0.5, target_sensitivity=0.95, training={}, data={}, agreement={},
         environment={},
     )  # fmt: skip
-    bundle.write_manifest(folder, manifest)
-    return Classifier(bundle.read(folder))
+    return Classifier(bundle.Bundle(folder, bundle.write_manifest(folder, manifest)))
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
