@@ -14,11 +14,11 @@ Reading verifies every hash: a Keras file can run code, so nothing unlisted or c
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skin_model import files
 from skin_model.errors import BundleError
 from skin_model.taxonomy import CODES
 
@@ -124,11 +124,10 @@ def read(folder: Path) -> Bundle:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Hash every file of `folder` and write the manifest, last and by one rename.  Returns it with its hashes."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("manifest.json"))
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "manifest.json")
     raw = asdict(manifest) | {"files": {name: sha256(folder / name) for name in names}}
-    partial = folder / "manifest.json.partial"
-    partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "manifest.json")
+    with files.whole(folder / "manifest.json") as partial:
+        partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     return Manifest(**(raw | {"labels": tuple(raw["labels"])}))
 
 

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from skin_model import files
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ImageError, SkinModelError
 
@@ -27,8 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SkinModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}. Name another place, or make room.", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}. Name another place, or make room.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("stopped; a training goes on with --resume", file=sys.stderr)
@@ -182,13 +188,19 @@ def _bundle(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from skin_model.progress import steps
     from skin_model.services import evaluation, workspace
 
     with _json_file(options.json) as write:
         classifier = workspace.load(options.model)
-        found = evaluation.evaluate(
-            classifier=classifier, images=options.images, labels=options.labels, allow_seen=options.allow_seen
-        )
+        with steps("evaluating") as advance:
+            found = evaluation.evaluate(
+                classifier=classifier,
+                images=options.images,
+                labels=options.labels,
+                allow_seen=options.allow_seen,
+                on_progress=advance,
+            )
         write(found)
     print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")
     if options.allow_seen:
@@ -199,20 +211,25 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from skin_model.progress import steps
     from skin_model.services import prediction, workspace
 
+    paths = list(prediction.listed(options.paths))
+    if not paths:
+        raise ImageError("No image was found. Name image files, or folders that hold some.")
     failed = 0
     objects = []
     with _json_file(options.json) as write:
-        for judged in prediction.predict(classifier=workspace.load(options.model), paths=options.paths):
-            failed += judged.prediction is None
-            objects.append(judged.to_json())
-            if judged.prediction is None:
-                print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
-            elif not options.json:
-                print(f"{judged.path}: {judged.prediction.sentence}")
-        if not objects:
-            raise ImageError("No image was found. Name image files, or folders that hold some.")
+        classifier = workspace.load(options.model)
+        with steps("judging") as advance:
+            for judged in prediction.predict(classifier=classifier, paths=paths):
+                objects.append(judged.to_json())
+                advance(len(objects), len(paths))
+                if judged.prediction is None:
+                    failed += 1
+                    print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
+                elif not options.json:
+                    print(f"{judged.path}: {judged.prediction.sentence}")
         write(objects)
     return SOME_FAILED if failed else OK
 
@@ -223,10 +240,5 @@ def _json_file(path: Path | None) -> Iterator[Callable[[object], None]]:
     if path is None:
         yield lambda _: None
         return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield lambda content: print(json.dumps(content, indent=1), file=file)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.whole(path) as partial, partial.open("w", encoding="utf-8") as file:
+        yield lambda content: print(json.dumps(content, indent=1), file=file)

@@ -5,7 +5,8 @@ SkinModelError
 ├── DatasetError          a data set, labels table or split that cannot be used as it is
 ├── ConfigurationError    a setting or option out of its range
 ├── TrainingError         a training that cannot go on
-└── BundleError           a model on disk that is missing, damaged or not fit for this use
+├── BundleError           a model on disk that is missing, damaged or not fit for this use
+└── BusyError             a folder that another process is at work in
 
 The message of each is a sentence for the person at the screen: what is wrong, and what to do next.
 """
@@ -33,3 +34,7 @@ class TrainingError(SkinModelError):
 
 class BundleError(SkinModelError):
     """A model on disk is missing, damaged or not fit for this use."""
+
+
+class BusyError(SkinModelError):
+    """Another process is at work in the folder."""

@@ -12,7 +12,7 @@ PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
-GROUND = {"taxonomy", "entities", "errors", "settings", "skin_model"}
+GROUND = {"taxonomy", "entities", "errors", "settings", "files", "skin_model"}
 LEARNING = {"imaging", "decoding", "dicom", "networks", "bundle", "conversion", "inference"}
 LEARNING |= {"dataset", "training", "evaluation", "explain"}
 MAY_IMPORT = {

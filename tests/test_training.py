@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import networks
+from skin_model import files, networks
 from skin_model.dataset.labels import loss_weights, targets
 from skin_model.entities import OPTIMIZERS, EpochRecord, TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError, TrainingError
+from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
 from skin_model.services import training
 from skin_model.taxonomy import CODES
 from skin_model.training import run, state
@@ -173,6 +173,12 @@ def test_a_finished_run_is_neither_overwritten_nor_trained_again(drawn_data, spl
         training.train(data=drawn_data, folder=trained, config=tiny, split=split_file)
     assert training.train(data=drawn_data, folder=trained, config=tiny, resume=True).finished
     assert {p: p.stat().st_mtime_ns for p in trained.iterdir()} == before
+
+
+def test_two_trainings_never_share_a_folder(drawn_data, split_file, tiny, tmp_path):
+    with files.held(tmp_path / "run"), pytest.raises(BusyError, match="Another process is at work"):
+        training.train(data=drawn_data, folder=tmp_path / "run", config=tiny, split=split_file)
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_there_is_nothing_to_take_up_in_an_empty_folder(drawn_data, split_file, tiny, tmp_path):

@@ -15,7 +15,7 @@ from skin_model.services import workspace
 PRODUCT = "Dermoscopy decision support"
 MENU = (("app.py", "Home"), ("pages/analyse.py", "Analyse"))
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-POLL_SECONDS = 0.5
+POLL_SECONDS = 2.0  # a rerun costs the loading model some of its time
 
 # Streamlit's own theme (.streamlit/config.toml) does the rest; containers are named by their `key`.
 _STYLE = """<style>
@@ -71,6 +71,8 @@ body:has(.stFileChip[aria-invalid="true"]) :is(.st-key-result, .st-key-refused) 
   .st-key-disclaimer p { font-size: 0.85rem; }
   .st-key-first [data-testid="stFileUploaderDropzone"] { min-height: 5rem; }
   [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+  [data-testid="stMarkdownContainer"] { overflow-wrap: anywhere; }
+  [data-testid="stMarkdownContainer"] :is(th, td) { padding: 0.25rem 0.35rem; font-size: 0.85rem; }
 }
 </style>"""
 

@@ -57,16 +57,17 @@ def decision(shown: Shown) -> None:
     prediction = shown.analysis.prediction
     found, point = _told_apart(prediction.malignant_probability, prediction.threshold)
     aim = _aim(shown.summary)
+    drawn = " :gray-badge[synthetic example]" if shown.example is not None and shown.example.synthetic else ""
     if prediction.refer:
         with st.container(key="refer", gap=None):
-            st.header(f"{charts.MALIGNANT_MARK} Refer", anchor=False)
+            st.header(f"{charts.MALIGNANT_MARK} Refer{drawn}", anchor=False)
             st.markdown(
                 f"Malignant probability **{found}** reaches the operating point of {point}, {aim}. "
                 "Many lesions referred at this point prove benign."
             )
         return
     with st.container(key="below", gap=None):
-        st.header("Below the operating point", anchor=False)
+        st.header(f"Below the operating point{drawn}", anchor=False)
         st.markdown(
             f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
             "This does not rule out malignancy."

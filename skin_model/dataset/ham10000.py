@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from skin_model import imaging
+from skin_model.bundle import DRAWN
 from skin_model.dataset.layout import LABELS, NEEDED, Found, by_image_id, find, image_files, read_labels
 from skin_model.errors import DatasetError, ImageError
 from skin_model.taxonomy import CODES
@@ -124,6 +125,14 @@ def read_labelled(images: Path, labels: Path) -> Dataset:
         if _KINDS[problem.kind][1]:
             raise DatasetError(f"{labels} cannot be used with the images in {images}. {problem.sentence}")
     return Dataset(images, _clean(found), kind)
+
+
+def source_name(table: pd.DataFrame) -> str:
+    """What images these are: HAM10000 and drawn lesions are known by their identifiers, whatever the folder's name."""
+    for name, column, prefix in (("HAM10000", "lesion_id", "HAM_"), (DRAWN, "image_id", "DRAWN_")):
+        if table[column].notna().all() and table[column].str.startswith(prefix).all():
+            return name
+    return "own data"
 
 
 def validate(root: Path, progress: Callable[[int, int], None] | None = None) -> list[Problem]:

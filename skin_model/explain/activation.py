@@ -18,7 +18,8 @@ class Head:
     """The part of a network behind its last feature map.
 
     Attributes:
-        flattened: whether the feature map enters flattened; else it is averaged over its positions.
+        flattened: whether the feature map enters flattened; else it is averaged over its positions, and the only
+            dense layer is the last.
         kernels, biases: of the dense layers in order; all but the last are followed by a ReLU.
     """
 
@@ -68,9 +69,9 @@ class Head:
 
     def _channel_weights(self, features: np.ndarray) -> np.ndarray:
         """The mean gradient of each logit per channel (eq. 1) up to a positive factor, (C, K)."""
-        if not self.flattened and len(self.kernels) == 1:
+        if not self.flattened:
             return self.kernels[0]
-        x = features.reshape(-1) if self.flattened else features.mean((0, 1))
+        x = features.reshape(-1)
         active = []
         for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
             x = np.maximum(x @ kernel + bias, 0)
@@ -78,6 +79,4 @@ class Head:
         gradient = self.kernels[-1]
         for kernel, on in zip(self.kernels[-2::-1], active[::-1], strict=True):
             gradient = kernel @ (gradient * on[:, None])
-        if self.flattened:
-            gradient = gradient.reshape(*features.shape, -1).mean((0, 1))
-        return gradient
+        return gradient.reshape(*features.shape, -1).mean((0, 1))

@@ -57,25 +57,29 @@ def examples() -> list[Example]:
     """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic."""
     data = settings.load().data
     if data is not None:
-        try:
-            return list(_unseen(data, workspace.classifier().manifest.model_version))
-        except SkinModelError as error:
-            # the drawn ones below always work: a data set that moved must not empty the page
-            logging.getLogger(__name__).warning("SKIN_MODEL_DATA serves no examples: %s", error)
+        found = _unseen(data, workspace.classifier().manifest.model_version)
+        if found:
+            return list(found)
     folder = settings.ASSETS / "examples"
     return [Example(p.stem, p, p.stem.split("-")[0], True) for p in sorted(folder.glob("*.jpg"))]
 
 
 @lru_cache(maxsize=4)
 def _unseen(data: Path, version: str) -> tuple[Example, ...]:
-    """One image per class that the model has never met."""
+    """One image per class that the model has never met; none where the data set cannot be read."""
     from skin_model import bundle
     from skin_model.dataset import ham10000
     from skin_model.services.evaluation import read_seen
 
-    seen = read_seen(bundle.read(settings.load().bundle))
-    table = ham10000.read(data).table
+    try:
+        seen = read_seen(bundle.read(settings.load().bundle))
+        table = ham10000.read(data).table
+    except SkinModelError as error:
+        # the drawn examples always work: a data set that moved must not empty the page
+        logging.getLogger(__name__).warning("SKIN_MODEL_DATA serves no examples until the app restarts: %s", error)
+        return ()
     fresh = table[~table["image_id"].isin(seen["image_id"]) & ~table["lesion_id"].isin(seen["lesion_id"])]
     first = fresh.groupby("dx").first().reset_index()
     rows = zip(first["image_id"], first["path"], first["dx"], strict=True)
-    return tuple(Example(name, path, code, synthetic=False) for name, path, code in rows)
+    synthetic = ham10000.source_name(table) == bundle.DRAWN
+    return tuple(Example(name, path, code, synthetic) for name, path, code in rows)

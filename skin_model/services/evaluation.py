@@ -1,5 +1,6 @@
 """Measure a model on labelled images that it has never met."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,18 @@ from skin_model.evaluation import metrics, report
 from skin_model.inference import Classifier
 from skin_model.services import prediction
 
+OnProgress = Callable[[int, int], None]  # (done, total)
 PIXEL_DIGITS = 16  # of the pixels' SHA-256 kept in a bundle: no chance match among ten thousand images
 
 
-def evaluate(*, classifier: Classifier, images: Path, labels: Path, allow_seen: bool = False) -> dict[str, Any]:
+def evaluate(
+    *,
+    classifier: Classifier,
+    images: Path,
+    labels: Path,
+    allow_seen: bool = False,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
     """The report of `evaluate --json`, every figure by the function that the analyse page calls.
 
     Args:
@@ -25,14 +34,22 @@ def evaluate(*, classifier: Classifier, images: Path, labels: Path, allow_seen: 
         images: folder searched for the images.
         labels: HAM10000 metadata or one-hot ISIC ground truth.
         allow_seen: score also images that the model met in training, validation or calibration.
+        on_progress: told of images done and their number.
 
     Raises:
         DatasetError: unusable labels, unreadable images, or nothing left to score.
     """
-    return score(classifier=classifier, table=ham10000.read_labelled(images, labels).table, allow_seen=allow_seen)
+    table = ham10000.read_labelled(images, labels).table
+    return score(classifier=classifier, table=table, allow_seen=allow_seen, on_progress=on_progress)
 
 
-def score(*, classifier: Classifier, table: pd.DataFrame, allow_seen: bool = False) -> dict[str, Any]:
+def score(
+    *,
+    classifier: Classifier,
+    table: pd.DataFrame,
+    allow_seen: bool = False,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
     """As `evaluate`, for the rows of a table with image_id, lesion_id, dx and path."""
     scored, seen_pixels = table, frozenset[str]()
     if not allow_seen:
@@ -40,7 +57,7 @@ def score(*, classifier: Classifier, table: pd.DataFrame, allow_seen: bool = Fal
         known = table["image_id"].isin(seen["image_id"])
         known |= table["lesion_id"].notna() & table["lesion_id"].isin(seen["lesion_id"].dropna())
         scored, seen_pixels = table[~known], frozenset(seen["pixels"])
-    positions, logits = answer_rows(classifier, scored, seen_pixels)
+    positions, logits = answer_rows(classifier, scored, seen_pixels, on_progress)
     if not positions:
         raise DatasetError(
             f"The model {classifier.manifest.model_version} has met all {len(table)} images in its training; "
@@ -80,7 +97,10 @@ def read_seen(made: Bundle) -> pd.DataFrame:
 
 
 def answer_rows(
-    classifier: Classifier, table: pd.DataFrame, seen_pixels: frozenset[str] = frozenset()
+    classifier: Classifier,
+    table: pd.DataFrame,
+    seen_pixels: frozenset[str] = frozenset(),
+    on_progress: OnProgress | None = None,
 ) -> tuple[list[int], np.ndarray]:
     """The model's logits for the rows of a table.
 
@@ -88,6 +108,7 @@ def answer_rows(
         classifier: the model.
         table: with column `path`.
         seen_pixels: leave out images whose pixel hash, cut to `PIXEL_DIGITS`, is among these.
+        on_progress: told of images done and their number.
 
     Returns:
         Positions of the rows answered, and logits float64 (n, K) for them.
@@ -106,4 +127,6 @@ def answer_rows(
                 rows.append(position)
         if squares:
             logits.append(classifier.answer(np.stack(squares)).logits)
+        if on_progress:
+            on_progress(start * prediction.BATCH + len(group), len(table))
     return rows, np.concatenate(logits) if logits else np.empty((0, len(classifier.manifest.labels)))

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from skin_model import bundle, conversion, imaging
-from skin_model.bundle import DRAWN, Bundle, Manifest
+from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
@@ -139,7 +139,12 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
         target_sensitivity=sensitivity,
         training=_settings(state),
         stages=[_settings(stage) for stage in stages[:-1]],
-        data={"name": _data_name(table), "split": state.split, "validation": config.validation, "parts": parts},
+        data={
+            "name": ham10000.source_name(table),
+            "split": state.split,
+            "validation": config.validation,
+            "parts": parts,
+        },
         agreement={},
         environment={"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
     )
@@ -151,14 +156,6 @@ def _settings(state: RunState) -> dict[str, Any]:
     if state.config.weights:
         training["weights"] = Path(state.config.weights).name
     return training
-
-
-def _data_name(table: pd.DataFrame) -> str:
-    """HAM10000 and drawn lesions are known by their identifiers, whatever their folder is called."""
-    for name, column, prefix in (("HAM10000", "lesion_id", "HAM_"), (DRAWN, "image_id", "DRAWN_")):
-        if table[column].notna().all() and table[column].str.startswith(prefix).all():
-            return name
-    return "own data"
 
 
 def commands(manifest: Manifest) -> list[str]:

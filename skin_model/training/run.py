@@ -5,7 +5,6 @@ in the folder is made from these two, so what is found after a kill is always on
 dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an undisturbed one would have seen.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_model import networks
+from skin_model import files, networks
 from skin_model.dataset.labels import class_counts, loss_weights, targets
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
@@ -48,23 +47,38 @@ def train(
         on_batch, on_epoch: told of progress.
 
     Raises:
+        BusyError: another process trains in the folder.
         TrainingError: for a folder that holds another run, a loss that is not a number, or a class without images.
     """
-    state = _start(config, folder, split, resume)
-    if state.finished and not _checkpoint(folder, state.epoch).exists():
-        return state
-    train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
-    import cv2
-    import keras
+    with files.held(folder):
+        state = _start(config, folder, split, resume)
+        if state.finished and not _checkpoint(folder, state.epoch).exists():
+            return state
+        train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
+        import cv2
+        import keras
 
-    cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
-    keras.utils.set_random_seed(config.seed)
-    model = _model(state, folder, steps=len(train_batches))
-    if state.epoch:
-        _settle(state, model, folder)
-    else:  # only now: what was refused above leaves no run in the folder
-        folder.mkdir(parents=True, exist_ok=True)
-        write_state(state, folder)
+        cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
+        keras.utils.set_random_seed(config.seed)
+        model = _model(state, folder, steps=len(train_batches))
+        if state.epoch:
+            _settle(state, model, folder)
+        else:  # only now: what was refused above leaves no run in the folder
+            write_state(state, folder)
+        return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+
+
+def _go_on(
+    state: RunState,
+    model: Any,
+    folder: Path,
+    train_batches: Batches,
+    val_batches: Batches,
+    on_batch: OnBatch | None,
+    on_epoch: OnEpoch | None,
+) -> RunState:
+    """Train the epochs that are left."""
+    config = state.config
     for epoch in range(state.epoch, config.epochs):
         if state.finished:
             break
@@ -255,6 +269,5 @@ def _checkpoint(folder: Path, epoch: int) -> Path:
 
 
 def _save(model: Any, path: Path) -> None:
-    partial = path.with_name("partial." + path.name)
-    model.save(partial)
-    os.replace(partial, path)
+    with files.whole(path) as partial:
+        model.save(partial)

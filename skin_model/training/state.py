@@ -1,12 +1,12 @@
 """What is known of a run after each finished epoch: `run.json`, put in place by one rename."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from skin_model import files
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
 
@@ -57,9 +57,8 @@ def read_state(folder: Path) -> RunState:
 
 def write_state(state: RunState, folder: Path) -> None:
     """Write `run.json` whole or not at all."""
-    partial = folder / "run.json.partial"
-    partial.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-    os.replace(partial, folder / "run.json")
+    with files.whole(folder / "run.json") as partial:
+        partial.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
 
 
 def lineage(folder: Path) -> list[RunState]:

@@ -50,7 +50,8 @@ def give(page: Page, *files: Path) -> None:
 
 def map_of(page: Page, name: str, diagnosis: str = "") -> Locator:
     """The picture under its map, once it is that of this file (and of this class)."""
-    picture = page.get_by_role("img", name=re.compile(f"^{re.escape(name)}: .* for .*{re.escape(diagnosis)}$"))
+    ending = f'[alt$="for {diagnosis}"]' if diagnosis else ""
+    picture = page.locator(f'.viewer img[alt^="{name}: "]{ending}')
     expect(picture).to_be_visible()
     return picture
 

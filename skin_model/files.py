@@ -1,0 +1,44 @@
+"""Files that are whole or not there, and folders that one process has for itself."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from skin_model.errors import BusyError
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` to write to; it becomes `path` by one rename, or is removed where the block failed."""
+    partial = path.with_name("partial." + path.name)  # in front: Keras goes by the suffix
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have a folder for this process alone; the system lets go of it however the process ends.
+
+    The folder is made where it is missing, and removed again where nothing was written to it.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BusyError(
+            f"Another process is at work in {folder}. Wait until it has ended, or name another folder."
+        ) from error
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        os.close(handle)
