@@ -6,6 +6,7 @@ head.npz          weights behind the feature map, for Grad-CAM without TensorFlo
 seen.csv.gz       every image the model has met in training, validation or calibration
 history.csv       the training, epoch by epoch
 evaluation.json   the report of `evaluate` on the test part
+details.json      everything else measured there: operating points, calibration, prediction sets, subgroups, curves
 card.md           the model card
 manifest.json     what is said here as data, with the SHA-256 of every other file; written last
 
@@ -39,6 +40,8 @@ class Manifest:
         views: flipped and turned views averaged per analysis.
         temperature: divides the averaged log probabilities.
         threshold, target_sensitivity: operating point on the malignant probability, chosen on the calibration part.
+        balanced_threshold: a second one with the largest Youden index there; None where none was chosen.
+        prediction_sets: as `conformal.fit` returns them; empty for a model without prediction sets.
         training: the last training's settings; `stages` those of the trainings whose weights it started from.
         data: name, split fingerprint and images and lesions per part.
         agreement: largest difference between Keras and the serving form on real images, and their number.
@@ -63,6 +66,8 @@ class Manifest:
     stages: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    balanced_threshold: float | None = None
+    prediction_sets: dict[str, Any] = field(default_factory=dict)
 
     @property
     def drawn(self) -> bool:
@@ -110,6 +115,8 @@ def read(folder: Path) -> Bundle:
         numbers = (manifest.size, manifest.views, manifest.temperature, manifest.threshold)
         if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= REQUIRED:
             raise TypeError("a number or a file of it is not listed")
+        if manifest.prediction_sets and set(manifest.prediction_sets["thresholds"]) != set(CODES):
+            raise TypeError("prediction_sets lacks the threshold of a class")
     except (TypeError, KeyError) as error:
         raise BundleError(f"The model's manifest in {folder} is incomplete ({error}). Restore the folder.") from error
     if manifest.task == "diagnosis" and manifest.labels != CODES:

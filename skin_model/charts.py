@@ -2,18 +2,21 @@
 
 import base64
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
 import plotly.graph_objects as go
 
 from skin_model.entities import Analysis, Prediction
-from skin_model.taxonomy import DIAGNOSES, Diagnosis
+from skin_model.taxonomy import BY_CODE, DIAGNOSES, Diagnosis
 
 DISPLAY_SIDE = 1200  # pixels, as wide as the overlay is drawn; some 0.2 MB as JPEG
 MALIGNANT_MARK = "▲"
 INK = "#1B2B34"
 _GRID = "#D9E1E5"
+_REFERENCE = {"color": "#7A8B95", "dash": "dash", "width": 1.5}
+_DASHES = ("solid", "dash", "dot", "dashdot")  # beside colour, which says nothing alone
 _FONT = '"Source Sans", "Source Sans Pro", Arial, sans-serif'
 
 
@@ -113,3 +116,106 @@ def image_data_uri(image: np.ndarray) -> str:
     """An RGB uint8 (H, W, 3) image for a web page: JPEG at quality 92, a tenth of a PNG in time and size."""
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+def rate_curves(curves: dict[str, dict[str, list[float]]], x: str, y: str, *, chance: bool = False) -> go.Figure:
+    """ROC or precision-recall curves on the unit square: malignant in ink, each class in its own colour and dash.
+
+    Args:
+        curves: points ("x", "y") by "malignant" or class code.
+        x, y: what the axes show.
+        chance: draw the diagonal of a model that cannot rank.
+    """
+    figure = go.Figure()
+    if chance:
+        figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=_REFERENCE, name="chance", hoverinfo="skip")
+    for name, points in curves.items():
+        diagnosis = BY_CODE.get(name)
+        style = {"color": INK, "width": 3} if diagnosis is None else {
+            "color": diagnosis.colour, "width": 1.8, "dash": _DASHES[diagnosis.index % len(_DASHES)]
+        }  # fmt: skip
+        shown = marked_name(diagnosis) if diagnosis else "Malignant against benign"
+        figure.add_scatter(
+            x=points["x"], y=points["y"], mode="lines", line=style, name=shown,
+            hovertemplate=f"{shown}<br>{x} %{{x:.3f}}<br>{y} %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
+    return _framed(figure, x, y, unit=True).update_layout(height=640)  # the legend takes nine lines on a phone
+
+
+def reliability_diagram(bins: list[dict[str, Any]]) -> go.Figure:
+    """Share of hits against the probability given, with intervals, beside the diagonal of perfect calibration.
+
+    Args:
+        bins: each with probability, value (share of hits), interval and images.
+    """
+    figure = go.Figure()
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=_REFERENCE, name="perfect", hoverinfo="skip")
+    figure.add_scatter(
+        x=[b["probability"] for b in bins], y=[b["value"] for b in bins], mode="lines+markers", name="measured",
+        line={"color": INK}, error_y=_bars(bins), customdata=[b["images"] for b in bins],
+        hovertemplate="given %{x:.3f}<br>true %{y:.3f}<br>%{customdata} images<extra></extra>",
+    )  # fmt: skip
+    return _framed(figure, "probability given", "share that was so", unit=True)
+
+
+def decision_curve(curve: dict[str, list[Any]]) -> go.Figure:
+    """Net benefit by the risk from which on a referral is worth it, against referring all and no one."""
+    risk, low, high = curve["risk"], *zip(*curve["interval"], strict=True)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[*risk, *risk[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor="rgba(27,43,52,0.12)",
+        line={"width": 0}, name="95 % interval", hoverinfo="skip",
+    )  # fmt: skip
+    for name, values, style in (
+        ("by the model", curve["model"], {"color": INK, "width": 3}),
+        ("refer all", curve["all"], {"color": "#8A5A00", "dash": "dash"}),
+        ("refer no one", [0.0] * len(risk), {"color": "#4A5B66", "dash": "dot"}),
+    ):
+        figure.add_scatter(x=risk, y=values, mode="lines", line=style, name=name)
+    top = max(*high, 0.02)
+    figure = _framed(figure, "risk from which on a referral is worth it", "net benefit")
+    return figure.update_yaxes(range=[-0.25 * top, 1.1 * top])
+
+
+def interval_plot(estimates: dict[str, dict[str, Any]], title: str, *, target: float | None = None) -> go.Figure:
+    """Named figures as dots with their intervals, the first on top; `target` is drawn as a line to compare with."""
+    shown = {name: e for name, e in reversed(estimates.items()) if e["value"] is not None}
+    figure = go.Figure(
+        go.Scatter(
+            x=[e["value"] for e in shown.values()], y=list(shown), mode="markers", error_x=_bars(list(shown.values())),
+            marker={"color": INK, "size": 9}, hovertemplate="%{y}<br>%{x:.3f}<extra></extra>",
+        )
+    )  # fmt: skip
+    if target is not None:
+        figure.add_vline(x=target, line=_REFERENCE)
+    figure = _framed(figure, title, "")
+    figure.update_xaxes(range=[-0.02, 1.02])
+    return figure.update_layout(height=90 + 30 * len(shown), showlegend=False)
+
+
+def _bars(estimates: list[dict[str, Any]]) -> dict[str, Any]:
+    """Error bars from the values to the ends of their intervals."""
+    ends = [e["interval"] or [e["value"], e["value"]] for e in estimates]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, high - e["value"]) for e, (_, high) in zip(estimates, ends, strict=True)],
+        "arrayminus": [max(0.0, e["value"] - low) for e, (low, _) in zip(estimates, ends, strict=True)],
+        "color": "#4A5B66",
+        "thickness": 1.2,
+    }
+
+
+def _framed(figure: go.Figure, x: str, y: str, *, unit: bool = False) -> go.Figure:
+    """The look of a chart with two axes: readable on a phone, the legend below, no zooming by accident."""
+    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "automargin": True}
+    figure.update_xaxes(title=x, **axis, **({"range": [-0.01, 1.01]} if unit else {}))
+    figure.update_yaxes(title=y, **axis, **({"range": [-0.01, 1.01]} if unit else {}))
+    return figure.update_layout(
+        height=460,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": _FONT, "color": INK, "size": 14},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
+    )

@@ -7,15 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
 
 from skin_model import files
-from skin_model.entities import TrainingConfig
+from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, training
 from skin_model.errors import ImageError, SkinModelError
-
-OK, SOME_FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,44 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m skin_model", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_dataset(commands.add_parser("dataset", help="validate, draw or split a data set"))
-    _add_train(commands.add_parser("train", help="train one network"))
+    dataset.add(commands.add_parser("dataset", help="validate, draw or split a data set, or list its look-alikes"))
+    training.add_train(commands.add_parser("train", help="train one network"))
+    training.add_crossval(commands.add_parser("crossval", help="train and measure fold by fold"))
+    training.add_search(commands.add_parser("search", help="look for better settings of a training"))
     _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
     return parser
-
-
-def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    validate = actions.add_parser("validate", help="report every problem of a data set at once")
-    validate.add_argument("folder", type=Path, metavar="DIR")
-    validate.set_defaults(run=_validate)
-    draw = actions.add_parser("draw", help="draw synthetic lesions in HAM10000's layout")
-    draw.add_argument("folder", type=Path, metavar="DIR", help="a new folder")
-    draw.add_argument("--lesions", type=int, default=20, help="lesions per class (default 20)")
-    draw.add_argument("--height", type=int, default=450, help="pixels (default 450)")
-    draw.add_argument("--width", type=int, default=600, help="pixels (default 600)")
-    draw.add_argument("--seed", type=int, default=0)
-    draw.set_defaults(run=_draw)
-    split = actions.add_parser("split", help="divide a data set by lesion into test, calibration and folds")
-    split.add_argument("folder", type=Path, metavar="DIR")
-    split.add_argument("file", type=Path, metavar="CSV", help="the table to write")
-    split.add_argument("--seed", type=int, default=0)
-    split.set_defaults(run=_split)
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="HAM10000 or ISIC challenge folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of this run")
-    parser.add_argument("--split", type=Path, metavar="CSV", help="split to use; drawn from the seed by default")
-    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of --out")
-    for field in fields(TrainingConfig):
-        kind: Any = field.type if isinstance(field.type, type) else get_args(field.type)[0]
-        name = field.name.replace("_", "-")
-        explained = f"{field.metadata['help']} (default {field.default})"
-        parser.add_argument(f"--{name}", type=kind, default=field.default, help=explained, metavar=name.upper())
-    parser.set_defaults(run=_train)
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +71,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, required=True, metavar="CSV", help="HAM10000 metadata or ISIC one-hot")
     _add_model(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="also write report.html (one page) and report.json there"
+    )
     parser.add_argument("--allow-seen", action="store_true", help="score images the model has met, and say so")
     parser.set_defaults(run=_evaluate)
 
@@ -118,58 +87,6 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="model folder (default: the model in use)")
-
-
-def _validate(options: argparse.Namespace) -> int:
-    from skin_model.progress import steps
-    from skin_model.services import datasets
-
-    with steps("validating") as advance:
-        problems = datasets.validate(folder=options.folder, on_progress=advance)
-    for problem in problems:
-        print(f"{'problem' if problem.fatal else 'note'}: {problem.sentence}")
-    fatal = sum(problem.fatal for problem in problems)
-    print(f"{fatal} problems, {len(problems) - fatal} notes")
-    return SOME_FAILED if fatal else OK
-
-
-def _draw(options: argparse.Namespace) -> int:
-    from skin_model.progress import steps
-    from skin_model.services import datasets
-
-    size = (options.height, options.width)
-    with steps("drawing") as advance:
-        datasets.draw(folder=options.folder, lesions=options.lesions, seed=options.seed, size=size, on_progress=advance)
-    print(f"synthetic lesions drawn in {options.folder}")
-    return OK
-
-
-def _split(options: argparse.Namespace) -> int:
-    from skin_model.services import datasets
-
-    table, fingerprint = datasets.split(folder=options.folder, file=options.file, seed=options.seed)
-    print(table.groupby(["part", "dx"]).size().unstack(fill_value=0).to_string())
-    print(f"{options.file}: SHA-256 of the split {fingerprint}")
-    return OK
-
-
-def _train(options: argparse.Namespace) -> int:
-    from skin_model.progress import TrainingProgress
-    from skin_model.services import training
-
-    config = TrainingConfig(**{f.name: getattr(options, f.name) for f in fields(TrainingConfig)})
-    with TrainingProgress(config.epochs) as progress:
-        state = training.train(
-            data=options.data,
-            folder=options.out,
-            config=config,
-            split=options.split,
-            resume=options.resume,
-            on_batch=progress.batch,
-            on_epoch=progress.epoch,
-        )
-    print(f"best epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
-    return OK
 
 
 def _bundle(options: argparse.Namespace) -> int:
@@ -200,6 +117,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 labels=options.labels,
                 allow_seen=options.allow_seen,
                 on_progress=advance,
+                report_folder=options.report,
             )
         write(found)
     print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")
@@ -207,6 +125,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         print("Images that the model has met were scored too: these figures flatter it.")
     for figure, value, interval in evaluation.rows(found):
         print(f"{figure:45s} {value:>8s}  {interval}")
+    if options.report:
+        print(f"the whole report: {options.report / 'report.html'}")
     return OK
 
 

@@ -171,8 +171,10 @@ class ModelState:
     summary: ModelSummary | None = None
 
 
-BALANCES = ("none", "class-weights", "sqrt-class-weights", "sampling")
+LOSSES = ("cross-entropy", "focal", "logit-adjusted")
+BALANCES = ("none", "class-weights", "sqrt-class-weights", "sampling", "oversampling")
 AUGMENTATIONS = ("none", "light", "standard", "strong")
+MIXES = ("none", "mixup", "cutmix")
 OPTIMIZERS = ("adam", "adamw", "nadam")
 TASKS = ("diagnosis", "binary")
 MONITORS = ("loss", "balanced_accuracy", "macro_auc")
@@ -190,7 +192,7 @@ class TrainingConfig:
         ConfigurationError: for a value out of its range, naming the bound.
     """
 
-    network: str = _option("mobilenet", "custom_cnn, vgg_like, mobilenet or mobilenet_v2")
+    network: str = _option("mobilenet", "custom_cnn, vgg_like, mobilenet, efficientnet_b0 or another; README names all")
     weights: str | None = _option(None, "to start from: imagenet, a weights file, or the best.keras of another run")
     task: str = _option("diagnosis", "diagnosis (seven classes) or binary (malignant or not)")
     size: int = _option(224, "side of the network's input in pixels")
@@ -200,11 +202,17 @@ class TrainingConfig:
     warmup_epochs: float = _option(1.0, "epochs in which the learning rate rises")
     optimizer: str = _option("adam", "adam, adamw or nadam")
     weight_decay: float = _option(0.0, "decoupled, for adamw")
+    average: float = _option(0.0, "momentum of the moving average of weights that is validated and kept; 0 for none")
+    loss: str = _option("cross-entropy", "cross-entropy, focal, or logit-adjusted (by class shares; takes no balance)")
     label_smoothing: float = _option(0.05, "share of each target spread over all classes")
     dropout: float = _option(0.2, "rate before the last dense layer")
     frozen: float = _option(0.0, "share of the backbone's layers, from the input on, that are not trained")
-    balance: str = _option("sqrt-class-weights", "none, class-weights, sqrt-class-weights or sampling")
+    freeze_epochs: int = _option(0, "first epochs, in which only the layers behind the backbone are trained")
+    balance: str = _option("sqrt-class-weights", "none, class-weights, sqrt-class-weights, sampling or oversampling")
+    oversample_to: float = _option(1.0, "share of the commonest class's images up to which oversampling repeats others")
     augmentation: str = _option("standard", "none, light, standard or strong")
+    artefacts: float = _option(0.0, "chance per image of each of drawn hairs, a drawn ruler, blur, JPEG compression")
+    mix: str = _option("none", "blends of two training images: none, mixup or cutmix")
     monitor: str = _option(
         "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
     )
@@ -221,18 +229,41 @@ class TrainingConfig:
         for name, low, high in (
             ("size", 32, 1024), ("epochs", 1, 1000), ("batch", 1, 1024), ("learning_rate", 1e-7, 1.0),
             ("warmup_epochs", 0, 100), ("weight_decay", 0, 1), ("label_smoothing", 0, 0.5), ("dropout", 0, 0.9),
-            ("frozen", 0, 1), ("patience", 1, 1000), ("seed", 0, 2**31 - 1),
+            ("frozen", 0, 1), ("patience", 1, 1000), ("seed", 0, 2**31 - 1), ("average", 0, 0.9999),
+            ("freeze_epochs", 0, 999), ("oversample_to", 0, 1), ("artefacts", 0, 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigurationError(f"{name} must lie between {low} and {high}; {value} was given.")
         for name, known in (
             ("task", TASKS), ("optimizer", OPTIMIZERS), ("balance", BALANCES),
-            ("augmentation", AUGMENTATIONS), ("monitor", MONITORS),
+            ("augmentation", AUGMENTATIONS), ("monitor", MONITORS), ("loss", LOSSES), ("mix", MIXES),
         ):  # fmt: skip
             value = getattr(self, name)
             if value not in known:
                 raise ConfigurationError(f"{name} must be one of {', '.join(known)}; {value!r} was given.")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.loss == "logit-adjusted" and self.balance != "none":
+            raise ConfigurationError(
+                f"The logit-adjusted loss balances the classes by itself; with {self.balance} they would be balanced "
+                "twice. Set balance to none."
+            )
+        if self.oversample_to != 1 and self.balance != "oversampling":
+            raise ConfigurationError(
+                f"oversample_to belongs to oversampling, and balance is {self.balance}. Set balance to oversampling."
+            )
+        if self.freeze_epochs >= self.epochs:
+            raise ConfigurationError(
+                f"With {self.freeze_epochs} of {self.epochs} epochs frozen, none is left for the whole network. "
+                "Lower freeze_epochs."
+            )
+        if self.freeze_epochs and self.weights is None:
+            raise ConfigurationError(
+                "freeze_epochs keeps the backbone's starting weights, and a new network's are random. Give weights."
+            )
 
 
 @dataclass(frozen=True)

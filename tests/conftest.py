@@ -3,8 +3,11 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,8 +15,12 @@ from skin_model import bundle
 from skin_model.bundle import Bundle
 from skin_model.dataset import drawn, ham10000, splits
 from skin_model.entities import TrainingConfig
+from skin_model.evaluation import conformal, metrics
+from skin_model.evaluation.details import measure
+from skin_model.evaluation.scored import Scored
 from skin_model.inference import Classifier
 from skin_model.services import models, training
+from skin_model.taxonomy import CODES
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
@@ -106,3 +113,30 @@ def copied(made: Bundle, tmp_path: Path) -> Callable[[], Path]:
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def examined() -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
+    """Makes an evaluation and its details of 200 invented answers; no calibration lesion is vascular."""
+
+    @cache
+    def make(task: str = "diagnosis", with_sets: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+        random = np.random.default_rng(0)
+        labels, lesions = random.integers(7, size=200), random.integers(150, size=200)
+        probabilities = random.dirichlet(np.ones(7), size=200) * 0.7 + 0.3 * np.eye(7)[labels]
+        table = pd.DataFrame({"sex": random.choice(["male", "female"], size=200), "dx_type": ["histo"] * 200})
+        kept = labels != CODES.index("vasc")
+        sets = conformal.fit(labels[kept], probabilities[kept], lesions[kept]) if with_sets else {}
+        if task == "binary":
+            scored = Scored.of(labels, metrics.malignant_probability(probabilities)[:, None], lesions)
+            answers = scored.malignant, scored.malignant_probability
+            found = metrics.score_binary(*answers, threshold=0.3)
+            intervals = metrics.bootstrap_binary(*answers, lesions, threshold=0.3, samples=50)
+        else:
+            scored = Scored.of(labels, probabilities, lesions)
+            found = metrics.score(labels, probabilities, threshold=0.3)
+            intervals = metrics.bootstrap(labels, probabilities, lesions, threshold=0.3, samples=50)
+        named = {"intervals": intervals, "n_excluded_seen": 13, "model_version": "mobilenet-abc"}
+        return found | named, measure(scored, table, thresholds={"sensitive": 0.3, "balanced": 0.45}, sets=sets)
+
+    return make

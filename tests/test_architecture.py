@@ -13,14 +13,14 @@ WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "errors", "settings", "files", "skin_model"}
-LEARNING = {"imaging", "decoding", "dicom", "networks", "bundle", "conversion", "inference"}
+LEARNING = {"imaging", "decoding", "dicom", "backbones", "networks", "bundle", "conversion", "inference"}
 LEARNING |= {"dataset", "training", "evaluation", "explain"}
 MAY_IMPORT = {
     "ground": GROUND,
     "learning": GROUND | LEARNING,
     "charts": GROUND | {"charts"},
     "services": GROUND | LEARNING | {"services", "charts"},
-    "command line": GROUND | {"services", "progress", "cli"},
+    "command line": GROUND | {"services", "progress", "cli", "commands"},
 }
 
 
@@ -43,7 +43,7 @@ def _rooms(path: Path) -> set[str]:
 
 def _layer(path: Path) -> str:
     room = path.relative_to(ROOT / "skin_model").parts[0].removesuffix(".py")
-    if room in ("cli", "__main__", "progress"):
+    if room in ("cli", "commands", "__main__", "progress"):
         return "command line"
     if room in ("services", "charts"):
         return room
@@ -82,7 +82,7 @@ def test_the_first_statement_of_a_page_is_its_guard(path: Path) -> None:
 def test_no_page_service_or_command_waits_for_tensorflow() -> None:
     """Also not for OpenVINO and SciPy: `--help` and the first paint must not load what they do not use."""
     names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in MODULES if "__" not in p.stem]
-    names = [n for n in names if n.split(".")[1] in ("services", "cli", "charts")]
+    names = [n for n in names if n.split(".")[1] in ("services", "cli", "commands", "charts")]
     code = f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -16,12 +16,14 @@ from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices
 from skin_model.errors import BundleError, DatasetError, TrainingError
+from skin_model.evaluation import conformal, metrics, sections
+from skin_model.evaluation.calibration import softmax
 from skin_model.services import evaluation, models, prediction
 from skin_model.taxonomy import CODES
 from skin_model.training import run
 
-FILES = ("card.md", "evaluation.json", "head.npz", "history.csv", "network.keras", "seen.csv.gz", "serving.bin",
-         "serving.xml")  # fmt: skip
+FILES = ("card.md", "details.json", "evaluation.json", "head.npz", "history.csv", "network.keras", "seen.csv.gz",
+         "serving.bin", "serving.xml")  # fmt: skip
 
 
 def rewrite(folder: Path, **changes) -> None:
@@ -71,11 +73,28 @@ def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
         bundle.read(folder)
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name != "format"])
+LATER = {"balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name not in {"format"} | LATER])
 def test_an_incomplete_manifest_is_refused(copied, name):
     folder = copied()
     rewrite(folder, **{name: None})
     with pytest.raises(BundleError, match=rf"incomplete .*{name}"):
+        bundle.read(folder)
+
+
+def test_a_model_made_before_prediction_sets_and_the_balanced_point_still_loads(copied):
+    folder = copied()
+    rewrite(folder, **dict.fromkeys(LATER))
+    manifest = bundle.read(folder).manifest
+    assert (manifest.balanced_threshold, manifest.prediction_sets) == (None, {})
+
+
+def test_prediction_sets_without_the_threshold_of_a_class_are_refused(copied):
+    folder = copied()
+    rewrite(folder, prediction_sets={"coverage": 0.9, "thresholds": {"mel": 0.1}, "lesions": {"mel": 20}})
+    with pytest.raises(BundleError, match="lacks the threshold of a class"):
         bundle.read(folder)
 
 
@@ -130,6 +149,45 @@ def test_the_operating_point_attains_its_sensitivity_on_the_calibration_part(mad
     assert np.isclose(probability, threshold, atol=1e-6).any()
     assert (probability >= threshold - 1e-6).mean() >= 0.95
     assert (probability > threshold + 1e-6).mean() < 0.95  # a higher one would miss too many
+
+
+def test_prediction_sets_and_the_balanced_point_are_fitted_on_the_calibration_part(made, classifier, parts):
+    calibration = parts[parts.part == "calibration"]
+    _, logits = evaluation.answer_rows(classifier, calibration)
+    p = metrics.malignant_probability(classifier.probabilities(logits))
+    malignant = calibration["dx"].isin(["mel", "bcc", "akiec"]).to_numpy()
+    sets = made.manifest.prediction_sets
+    lesions = calibration.groupby("dx")["lesion_id"].nunique()
+
+    assert sets["lesions"] == {code: lesions.get(code, 0) for code in CODES}
+    assert sets["coverage"] == 0.9
+    assert conformal.always_in(sets) == list(CODES)  # two or three drawn lesions of each class are too few
+    youden = [np.mean(p[malignant] >= t - 1e-6) - np.mean(p[~malignant] >= t - 1e-6) for t in p]
+    at_point = p >= made.manifest.balanced_threshold - 1e-6
+    assert np.mean(at_point[malignant]) - np.mean(at_point[~malignant]) == pytest.approx(max(youden))
+
+
+def test_with_enough_lesions_the_sets_hold_nine_of_ten_images_of_each_class(made, classifier, parts):
+    manifest = models._calibrated(made.manifest, classifier, parts, 0.95)  # ten lesions of each class
+    _, logits = evaluation.answer_rows(classifier, parts)
+    probabilities = softmax(logits, manifest.temperature)
+    members = conformal.members(probabilities + 1e-6, manifest.prediction_sets)
+    labels = class_indices(parts["dx"])
+
+    assert conformal.always_in(manifest.prediction_sets) == []
+    assert members[np.arange(len(labels)), labels].mean() >= 0.85
+    assert not members.all()
+
+
+def test_the_details_in_the_bundle_are_of_the_test_part_and_stand_in_its_card(made, parts):
+    details = json.loads(made.text("details.json"))
+    assert details["images"] == (parts.part == "test").sum()
+    assert set(details["operating_points"]) == {"sensitive", "balanced"}
+    assert details["operating_points"]["balanced"]["threshold"] == made.manifest.balanced_threshold
+    assert details["prediction_sets"]["promised"] == 0.9
+    for section in sections.sections(details):
+        for row in section.rows:
+            assert " | ".join(row) in made.text("card.md")
 
 
 def test_the_temperature_fits_the_calibration_part_better_than_its_neighbours(made, classifier, parts):
@@ -216,7 +274,7 @@ def test_a_bundle_that_fails_half_way_leaves_nothing_behind(trained, drawn_data,
     def fail(**_):
         raise DatasetError("the disk of the test part is gone")
 
-    monkeypatch.setattr(evaluation, "score", fail)
+    monkeypatch.setattr(evaluation, "answer", fail)
     with pytest.raises(DatasetError, match="is gone"):
         models.make_bundle(data=drawn_data, run=trained, out=tmp_path / "models" / "new")
     assert list((tmp_path / "models").iterdir()) == []

@@ -1,5 +1,7 @@
 """Temperature and operating point on answers whose truth is known."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
 from skin_model.errors import ConfigurationError, DatasetError
-from skin_model.evaluation.calibration import fit_temperature, operating_point, sigmoid, softmax
+from skin_model.evaluation.calibration import balanced_point, fit_temperature, operating_point, sigmoid, softmax
 
 
 def drawn(random, logits):
@@ -89,3 +91,29 @@ def test_an_operating_point_needs_a_malignant_image_and_a_possible_sensitivity()
     for sensitivity in (0.0, 1.2):
         with pytest.raises(ConfigurationError, match="sensitivity"):
             operating_point(np.array([0.2]), np.array([True]), sensitivity=sensitivity)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases=st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=2, max_size=40))
+def test_no_threshold_has_a_larger_youden_index_than_the_balanced_one_and_no_lower_one_as_large(cases):
+    probability = np.float32([level / 10 for level, _ in cases])
+    malignant = np.array([truth for _, truth in cases])
+    malignant[:2] = True, False
+
+    def youden(threshold):
+        referred = probability.astype(float) >= threshold
+        return Fraction(int(referred[malignant].sum()), int(malignant.sum())) - Fraction(
+            int(referred[~malignant].sum()), int((~malignant).sum())
+        )
+
+    chosen = balanced_point(probability, malignant)
+    levels = np.unique(probability.astype(float))
+    assert chosen in levels
+    assert youden(chosen) == max(map(youden, levels))
+    assert all(youden(level) < youden(chosen) for level in levels[levels < chosen])
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_a_balanced_point_needs_malignant_and_benign_images(truth):
+    with pytest.raises(DatasetError, match="all malignant or all benign"):
+        balanced_point(np.array([0.2, 0.8]), np.array([truth, truth]))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from skin_model import charts
@@ -96,3 +97,58 @@ def test_an_image_for_the_page_keeps_its_colours() -> None:
         cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
     )
     assert np.abs(read[:, [5, 55]].astype(int) - image[:, [5, 55]]).max() < 12
+
+
+CURVES = {"malignant": {"x": [0.0, 0.2, 1.0], "y": [0.0, 0.9, 1.0]}, "mel": {"x": [0.0, 1.0], "y": [0.0, 1.0]}}
+
+
+def _drawn_by_name(figure: go.Figure) -> dict[str, go.Scatter]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_a_curve_passes_through_its_points_under_the_name_of_its_class() -> None:
+    traces = _drawn_by_name(charts.rate_curves(CURVES, "false positive rate", "true positive rate", chance=True))
+    assert set(traces) == {"chance", "Malignant against benign", charts.marked_name(BY_CODE["mel"])}
+    assert list(traces["Malignant against benign"].y) == CURVES["malignant"]["y"]
+    assert set(_drawn_by_name(charts.rate_curves(CURVES, "recall", "precision"))) == set(traces) - {"chance"}
+
+
+def test_no_two_classes_have_the_same_colour_and_dash() -> None:
+    figure = charts.rate_curves({d.code: CURVES["mel"] for d in DIAGNOSES}, "x", "y")
+    assert len({(trace.line.color, trace.line.dash) for trace in figure.data}) == len(DIAGNOSES)
+    assert len({trace.line.dash for trace in figure.data}) > 1
+
+
+def test_the_reliability_diagram_shows_shares_with_their_intervals_beside_the_diagonal() -> None:
+    bins = [
+        {"probability": 0.2, "value": 0.3, "interval": [0.1, 0.4], "images": 40},
+        {"probability": 0.9, "value": 0.8, "interval": None, "images": 1},
+    ]
+    traces = _drawn_by_name(charts.reliability_diagram(bins))
+    assert list(traces["perfect"].x) == list(traces["perfect"].y)
+    measured = traces["measured"]
+    assert (list(measured.x), list(measured.y)) == ([0.2, 0.9], [0.3, 0.8])
+    assert list(measured.error_y.array) == pytest.approx([0.1, 0])
+    assert list(measured.error_y.arrayminus) == pytest.approx([0.2, 0])
+
+
+def test_the_decision_curve_compares_the_model_with_referring_all_and_no_one() -> None:
+    curve = {"risk": [0.1, 0.2], "model": [0.15, 0.1], "interval": [[0.1, 0.2], [0.05, 0.15]], "all": [0.12, -0.3]}
+    traces = _drawn_by_name(charts.decision_curve(curve))
+    assert list(traces["by the model"].y) == curve["model"]
+    assert list(traces["refer all"].y) == curve["all"]
+    assert list(traces["refer no one"].y) == [0, 0]
+
+
+def test_an_interval_plot_names_the_first_figure_on_top_and_leaves_out_what_is_not_defined() -> None:
+    estimates = {
+        "first": {"value": 0.9, "interval": [0.8, 0.95]},
+        "none": {"value": None, "interval": None},
+        "last": {"value": 0.5, "interval": [0.5, 0.5]},
+    }
+    figure = charts.interval_plot(estimates, "coverage", target=0.9)
+    (dots,) = figure.data
+    assert list(dots.y) == ["last", "first"]  # Plotly draws the last category on top
+    assert list(dots.x) == [0.5, 0.9]
+    assert list(dots.error_x.arrayminus) == pytest.approx([0, 0.1])
+    assert figure.layout.shapes[0].x0 == 0.9

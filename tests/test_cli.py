@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,19 +12,24 @@ import pytest
 from skin_model import cli
 from skin_model.dataset import splits
 from skin_model.entities import TrainingConfig
-from skin_model.services import training
+from skin_model.services import crossval, search, training
 from skin_model.training.run import RunState
 
 ROOT = Path(__file__).resolve().parent.parent
+PLACES = ["--data", "--out", "--split", "--resume"]
+SETTINGS = [f"--{field.name.replace('_', '-')}" for field in fields(TrainingConfig)]
 COMMANDS = {
-    "": ["dataset", "train", "bundle", "evaluate", "predict"],
-    "dataset": ["validate", "draw", "split"],
+    "": ["dataset", "train", "crossval", "search", "bundle", "evaluate", "predict"],
+    "dataset": ["validate", "draw", "lookalikes", "split"],
     "dataset validate": ["DIR"],
     "dataset draw": ["DIR", "--lesions", "--height", "--width", "--seed"],
-    "dataset split": ["DIR", "CSV", "--seed"],
-    "train": ["--data", "--out", "--split", "--resume", "--network", "--weights", "--task", "--epochs", "--seed"],
+    "dataset lookalikes": ["DIR", "CSV"],
+    "dataset split": ["DIR", "CSV", "--seed", "--reviewed"],
+    "train": [*PLACES, "--no-leak-guard", *SETTINGS],
+    "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
+    "search": [*PLACES, "--trials", *SETTINGS],
     "bundle": ["--data", "--run", "--out", "--views", "--sensitivity"],
-    "evaluate": ["--images", "--labels", "--model", "--json", "--allow-seen"],
+    "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--allow-seen"],
     "predict": ["PATH", "--model", "--json"],
 }
 
@@ -55,7 +60,7 @@ def test_no_help_waits_for_tensorflow_or_another_large_library():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert "skin_model.cli" in loaded
-    assert not {"tensorflow", "keras", "openvino", "pandas", "sklearn", "scipy", "streamlit"} & loaded
+    assert not {"tensorflow", "keras", "openvino", "pandas", "sklearn", "scipy", "streamlit", "optuna"} & loaded
 
 
 def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
@@ -80,11 +85,18 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("train --data {data} --split {split} --out {run} --resume", "other settings"),
         ("train --data {data} --split {split} --out new --network resnet9000", "choose one of custom_cnn"),
         ("train --data {data} --split {split} --out new --network custom_cnn --weights a.h5", "leave --weights out"),
+        ("crossval --data nowhere --out new", "nowhere"),
+        ("crossval --data {data} --out new --resume", "no cross-validation in new"),
+        ("crossval --data {data} --split {split} --out new --folds 0,7", "must be in the split"),
+        ("search --data {data} --out new --trials 0", "one trial or more"),
+        ("search --data {data} --out new --trials 2 --resume", "no search in new"),
+        ("dataset lookalikes {data} {split}", "may hold a review"),
         ("bundle --data {data} --run nowhere --out new", "no training in nowhere"),
         ("bundle --data {data} --run {run} --out {model}", "already exists"),
         ("evaluate --images nowhere --labels {labels} --model {model}", "no folder nowhere"),
         ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),
         ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "Name another place"),
+        ("evaluate --images {data} --labels {labels} --model {model} --report {split}", "Name another place"),
         ("predict {empty} --model {model}", "No image was found"),
         ("predict {data} --model {data}", "There is no model in"),
     ],
@@ -122,28 +134,89 @@ def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, mo
     assert capsys.readouterr().err.splitlines()[-1].startswith("stopped")
 
 
-def test_every_option_of_train_reaches_the_training(tmp_path, monkeypatch, capsys):
-    wanted = TrainingConfig(
-        network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
-        warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, label_smoothing=0.2, dropout=0.3, frozen=0.4,
-        balance="sampling", augmentation="strong", monitor="loss", patience=2,
-        validation="fold3", seed=11,
-    )  # fmt: skip
-    assert not {name for name, value in asdict(wanted).items() if value == getattr(TrainingConfig(), name)}
-    given: list[dict] = []
+WANTED = TrainingConfig(
+    network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
+    warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
+    dropout=0.3, frozen=0.4, freeze_epochs=1, balance="oversampling", oversample_to=0.5, augmentation="strong",
+    artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11,
+)  # fmt: skip
+OPTIONS = {name: f"--{name.replace('_', '-')}={value}" for name, value in asdict(WANTED).items()}
+
+
+@pytest.fixture
+def given(monkeypatch) -> list[dict]:
+    """Collects what the use-cases are asked for, in place of doing it."""
+    asked: list[dict] = []
 
     def train(**arguments) -> RunState:
-        given.append(arguments)
+        asked.append(arguments)
         return RunState(arguments["config"], "data")
 
-    monkeypatch.setattr(training, "train", train)
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(wanted).items()]
-    assert cli.main(["train", "--data=D", "--out=O", "--split=S.csv", "--resume", *options]) == 0
+    def cross(**arguments) -> dict:
+        asked.append(arguments)
+        return {}
 
-    (arguments,) = given
-    assert arguments["config"] == wanted
-    assert (arguments["data"], arguments["folder"], arguments["split"]) == (Path("D"), Path("O"), Path("S.csv"))
-    assert arguments["resume"] is True
+    def look(**arguments) -> search.Found:
+        asked.append(arguments)
+        return search.Found(0, arguments["config"], pd.DataFrame({"trial": [0]}))
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(crossval, "crossval", cross)
+    monkeypatch.setattr(crossval, "rows", lambda found: [])
+    monkeypatch.setattr(search, "search", look)
+    return asked
+
+
+def test_every_setting_reaches_training_cross_validation_and_search(given):
+    assert not {name for name, value in asdict(WANTED).items() if value == getattr(TrainingConfig(), name)}
+    of_all = [option for name, option in OPTIONS.items() if name != "validation"]
+    places = ["--data=D", "--out=O", "--split=S.csv", "--resume"]
+
+    assert cli.main(["train", *places, *OPTIONS.values()]) == 0
+    assert cli.main(["crossval", *places, "--folds=3,1", "--views=4", *of_all]) == 0
+    assert cli.main(["search", *places, "--trials=7", *OPTIONS.values()]) == 0
+
+    trained, crossed, searched = given
+    assert trained["config"] == searched["config"] == WANTED
+    assert crossed["config"] == replace(WANTED, validation=TrainingConfig().validation)
+    assert (crossed["folds"], crossed["views"]) == ((3, 1), 4)
+    assert (searched["trials"], searched["fixed"]) == (7, frozenset(OPTIONS))
+    assert (trained["folder"], crossed["out"], searched["out"]) == (Path("O"),) * 3
+    for asked in given:
+        assert (asked["data"], asked["split"], asked["resume"]) == (Path("D"), Path("S.csv"), True)
+
+
+def test_settings_that_are_not_given_are_searched_and_have_their_defaults(given, capsys):
+    assert cli.main(["search", "--data=D", "--out=O", "--trials=2", "--dropout=0.2"]) == 0
+    assert given[0]["config"] == TrainingConfig()
+    assert given[0]["fixed"] == {"dropout"}
+    with pytest.raises(SystemExit):
+        cli.main(["search", "--help"])
+    searched = capsys.readouterr().out.split("Searches")[1].split("options:")[0]
+    assert [name for name in search.SPACE if name.replace("_", "-") not in " ".join(searched.split())] == []
+
+
+def test_the_leak_guard_is_on_unless_it_is_switched_off_and_then_the_figures_say_so(given, capsys):
+    for command_name in ("train", "crossval"):
+        for more, guarded in (([], True), (["--no-leak-guard"], False)):
+            assert cli.main([command_name, "--data=D", "--out=O", *more]) == 0
+            assert given[-1]["guard"] is guarded
+    assert capsys.readouterr().out.count("The leak guard was off") == 1
+
+
+def test_lookalikes_are_listed_and_reviewed_ones_stay_in_one_part_of_the_split(drawn_data, tmp_path, capsys):
+    listed, review, split = (tmp_path / name for name in ("list.csv", "review.csv", "split.csv"))
+    assert cli.main(["dataset", "lookalikes", str(drawn_data), str(listed)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{listed}: {len(pd.read_csv(listed))} pairs" in shown
+    assert "split --reviewed" in shown
+
+    table = pd.read_csv(drawn_data / "HAM10000_metadata.csv")
+    naevi = table[table["dx"] == "nv"].drop_duplicates("lesion_id")["image_id"].tolist()
+    pairs = {"image_a": naevi[:-1], "image_b": naevi[1:], "same_lesion": "yes"}
+    pd.DataFrame(pairs).to_csv(review, index=False)
+    assert cli.main(["dataset", "split", str(drawn_data), str(split), "--reviewed", str(review)]) == 2
+    assert "nv has 1" in capsys.readouterr().err
 
 
 def test_a_drawn_data_set_passes_validation_and_a_damaged_one_does_not(tmp_path, capsys):
@@ -180,7 +253,7 @@ def test_evaluate_prints_its_figures_and_writes_the_same_as_json(made, drawn_dat
     labels = drawn_data / "HAM10000_metadata.csv"
     arguments = ["evaluate", "--images", str(drawn_data), "--labels", str(labels), "--model", str(made.folder)]
 
-    assert cli.main([*arguments, "--json", str(file)]) == 0
+    assert cli.main([*arguments, "--json", str(file), "--report", str(tmp_path / "report")]) == 0
 
     report, shown = json.loads(file.read_text()), capsys.readouterr().out
     seen = int((parts.part != "test").sum())
@@ -188,6 +261,8 @@ def test_evaluate_prints_its_figures_and_writes_the_same_as_json(made, drawn_dat
     assert f"{report['n']} images, {seen} left out as seen in training" in shown
     assert f"{report['balanced_accuracy']:.3f}" in shown
     assert "flatter" not in shown
+    assert str(tmp_path / "report" / "report.html") in shown
+    assert (tmp_path / "report" / "report.html").is_file()
     assert cli.main([*arguments, "--allow-seen"]) == 0
     assert "these figures flatter it" in capsys.readouterr().out
 

@@ -58,6 +58,7 @@ def test_a_patient_that_cannot_be_is_refused_with_what_is_accepted(wrong, named)
         ("learning_rate", 0.0, "1e-07"), ("learning_rate", 1.5, "1.0"), ("learning_rate", math.nan, "1e-07"),
         ("warmup_epochs", -0.1, "0"), ("weight_decay", 1.1, "1"), ("label_smoothing", 0.6, "0.5"),
         ("dropout", 1.0, "0.9"), ("frozen", 1.01, "1"), ("patience", 0, "1"), ("seed", -1, "0"),
+        ("average", 1.0, "0.9999"), ("freeze_epochs", -1, "999"), ("oversample_to", 1.1, "1"), ("artefacts", -0.1, "1"),
     ],
 )  # fmt: skip
 def test_a_setting_out_of_its_range_is_refused_with_its_name_and_bound(name, bad, bound):
@@ -65,7 +66,22 @@ def test_a_setting_out_of_its_range_is_refused_with_its_name_and_bound(name, bad
         TrainingConfig(**{name: bad})
 
 
-@pytest.mark.parametrize("name", ["task", "optimizer", "balance", "augmentation", "monitor"])
+@pytest.mark.parametrize("name", ["task", "optimizer", "balance", "augmentation", "monitor", "loss", "mix"])
 def test_an_unknown_choice_is_refused_with_the_known_ones(name):
     with pytest.raises(ConfigurationError, match=rf"^{name} must be one of .*{getattr(TrainingConfig(), name)}.*'odd'"):
         replace(TrainingConfig(), **{name: "odd"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"loss": "logit-adjusted"}, "Set balance to none"),
+        ({"loss": "logit-adjusted", "balance": "oversampling"}, "balanced twice"),
+        ({"oversample_to": 0.5}, "Set balance to oversampling"),
+        ({"freeze_epochs": 20, "epochs": 20, "weights": "imagenet"}, "Lower freeze_epochs"),
+        ({"freeze_epochs": 2}, "Give weights"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_with_the_way_out(settings, advice):
+    with pytest.raises(ConfigurationError, match=advice):
+        TrainingConfig(**settings)

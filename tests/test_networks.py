@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skin_model import bundle, conversion, networks
+from skin_model import backbones, bundle, conversion, networks
 from skin_model.bundle import Manifest
 from skin_model.errors import ConfigurationError
 from skin_model.explain.activation import Head
@@ -27,11 +27,40 @@ def train_a_step(model, squares: np.ndarray) -> float:
     """One step towards arbitrary targets; run eagerly, which spares compiling.  Returns the loss."""
     import keras
 
-    units = model.output_shape[-1]
-    targets = np.eye(7, dtype=np.float32)[:6] if units > 1 else np.array([[0], [1]] * 3, np.float32)
+    units, count = model.output_shape[-1], len(squares)
+    targets = np.eye(7, dtype=np.float32)[:count] if units > 1 else np.arange(count, dtype=np.float32)[:, None] % 2
     loss = "categorical_crossentropy" if units > 1 else "binary_crossentropy"
     model.compile(keras.optimizers.SGD(0.1), loss=loss, run_eagerly=True)
     return float(model.train_on_batch(squares / np.float32(255), targets))
+
+
+def answers_and_features(model, images: np.ndarray) -> list[np.ndarray]:
+    """Probabilities, input of the last dense layer and last feature map; run eagerly, which spares compiling."""
+    import keras
+
+    output, features = model.get_layer("output"), model.get_layer("features")
+    inner = keras.Model(model.inputs, [output.output, output.input, features.output])
+    return [np.asarray(found) for found in inner([images], training=False)]
+
+
+def gradcam_by_differentiating(model, features: np.ndarray) -> np.ndarray:
+    """Grad-CAM (7, h, w) of one feature map (h, w, C), its gradients taken by TensorFlow through the head."""
+    import tensorflow as tf
+
+    head = model.layers[model.layers.index(model.get_layer("features")) + 1 : -1]
+    kernel, bias = model.get_layer("output").get_weights()
+    maps = []
+    for target in range(7):
+        with tf.GradientTape() as tape:
+            x = known = tf.constant(features[None])
+            tape.watch(known)
+            for layer in head:
+                x = layer(x, training=False)
+            logit = (x @ kernel + bias)[0, target]
+        weights = np.asarray(tape.gradient(logit, known)).mean(axis=(0, 1, 2))
+        heat = np.maximum(features @ weights, 0)
+        maps.append(heat / (heat.max() or 1))
+    return np.stack(maps)
 
 
 def served(folder: Path, model) -> Classifier:
@@ -45,46 +74,88 @@ def served(folder: Path, model) -> Classifier:
     return Classifier(bundle.Bundle(folder, bundle.write_manifest(folder, manifest)))
 
 
+# Each kind of layer once: the larger EfficientNets have those of the smallest.
+SERVED = {"custom_cnn", "vgg_like", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "resnet50", "efficientnet_b0"}
+
+
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_a_network_trains_is_saved_loaded_served_and_explained(name, squares, tmp_path):
     import keras
 
+    keras.utils.set_random_seed(0)
+    squares = squares[:2]
     images = squares / np.float32(255)
     model = networks.build(name, size=SIZE)
-    before = model.get_weights()
+    before = [weight.numpy() for weight in model.trainable_weights]
     assert np.isfinite(train_a_step(model, squares))
-    assert not any(
-        np.array_equal(a, b.numpy()) for a, b in zip(before, model.weights, strict=True) if "kernel" in b.path
-    )
+    changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, model.trainable_weights, strict=True)]
+    assert np.mean(changed) > 0.9  # a squeeze-and-excitation unit may be silent for two images
+    momenta = {layer.momentum for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    assert momenta == {0.9}
 
     model.save(tmp_path / "network.keras")
     loaded = conversion.load_keras(tmp_path / "network.keras")
-    probabilities = loaded.predict_on_batch(images)
-    np.testing.assert_allclose(probabilities, model.predict_on_batch(images), atol=1e-6)
+    probabilities, embeddings, features = answers_and_features(loaded, images)
+    np.testing.assert_allclose(probabilities, answers_and_features(model, images)[0], atol=1e-6)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
-    classifier = served(tmp_path, loaded)
-    answers = classifier.answer(squares)
-    np.testing.assert_allclose(classifier.outputs(images), probabilities, atol=1e-4)
-    output, features = loaded.get_layer("output"), loaded.get_layer("features")
-    inner = keras.Model(loaded.inputs, [output.input, features.output]).predict_on_batch(images)
-    for ours, theirs in zip((answers.embeddings, answers.features), inner, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
+    maps = Head.of(loaded).gradcam(features[0])
+    assert maps.shape == (7, *features.shape[1:3])
+    np.testing.assert_allclose(maps, gradcam_by_differentiating(loaded, features[0]), atol=1e-4)
 
-    maps = classifier.head.gradcam(answers.features[0])
-    assert maps.shape == (7, *answers.features.shape[1:3])
-    assert maps.min() >= 0
-    assert maps.max() == 1
-    np.testing.assert_array_equal(maps, Head.of(loaded).gradcam(answers.features[0]))
+    if name in SERVED:
+        classifier = served(tmp_path, loaded)
+        answers = classifier.answer(squares)
+        np.testing.assert_allclose(classifier.outputs(images), probabilities, atol=1e-4)
+        for ours, theirs in ((answers.embeddings, embeddings), (answers.features, features)):
+            np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
+        np.testing.assert_array_equal(classifier.head.gradcam(features[0]), maps)
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_every_network_has_a_binary_head_that_learns_malignant_or_not(name, squares):
+@pytest.mark.parametrize("name", ["vgg_like", "mobilenet"])  # with and without a hidden layer
+def test_a_binary_head_learns_malignant_or_not(name, squares):
     model = networks.build(name, size=SIZE, task="binary")
     assert model.output_shape == (None, 1)
     assert np.isfinite(train_a_step(model, squares))
-    probability = model.predict_on_batch(squares / np.float32(255))
+    probability = np.asarray(model(squares / np.float32(255)))
     assert ((probability > 0) & (probability < 1)).all()
+
+
+@pytest.mark.parametrize("name", networks.PRETRAINED)
+def test_each_network_scales_its_input_as_its_imagenet_weights_were_trained(name):
+    """Held against `preprocess_input`; where that does nothing, against one that does the same as Keras' own layers."""
+    import keras
+
+    with_one = {"mobilenet": "mobilenet", "mobilenet_v2": "mobilenet_v2", "resnet50": "resnet50"}
+    like = {"mobilenet_v3_small": "mobilenet_v2", "mobilenet_v3_large": "mobilenet_v2"}
+    module = getattr(keras.applications, (with_one | like).get(name, "densenet"))
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)).astype(np.float32)
+
+    scaled = backbones.scale(backbones.APPLICATIONS[name][1], images / 255)
+
+    np.testing.assert_allclose(np.asarray(scaled), module.preprocess_input(images.copy()), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0"])
+def test_what_keras_scales_itself_is_scaled_once_and_alike(name, tmp_path):
+    """The same weights and pixels give the features of Keras' own network."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    application = getattr(keras.applications, backbones.APPLICATIONS[name][0])
+    theirs = application(input_shape=(SIZE, SIZE, 3), include_top=False, weights=None)
+    for layer in theirs.layers:
+        if name == "efficientnet_b0" and isinstance(layer, keras.layers.Normalization):
+            store = {"0": [0.485, 0.456, 0.406], "1": [0.229**2, 0.224**2, 0.225**2], "2": 0}
+            layer.load_own_variables({key: np.array(value) for key, value in store.items()})
+    theirs.save_weights(tmp_path / "public.weights.h5")
+    ours = networks.build(name, size=SIZE, weights=str(tmp_path / "public.weights.h5"))
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.float32)
+
+    expected = np.asarray(theirs(images, training=False))
+
+    found = answers_and_features(ours, images / 255)[2]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(squares):
@@ -114,7 +185,7 @@ def test_public_weights_fill_the_backbone_whether_complete_or_without_the_last_b
     import keras
 
     base = keras.applications.MobileNet(input_shape=(SIZE, SIZE, 3), include_top=False, weights=None)
-    partial = keras.Model(base.input, base.get_layer(networks.PARTIAL_MOBILENET_END).output)
+    partial = keras.Model(base.input, base.get_layer(backbones.PARTIAL_MOBILENET_END).output)
     for number, source in enumerate((base, partial)):
         path = tmp_path / f"{number}.weights.h5"
         source.save_weights(path)

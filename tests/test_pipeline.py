@@ -87,6 +87,24 @@ def test_validation_keeps_the_files_order_in_every_epoch(source):
     assert_same(epoch_of(validation, 0), epoch_of(validation, 9))
 
 
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_marked_and_blended_batches_are_the_same_whatever_thread_asks_and_others_in_another_epoch(source, kind):
+    rich = replace(source, artefacts=0.5, mix=kind)
+    order = rich.order(1)
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda number: rich.get(1, number, order), reversed(range(len(rich)))))
+
+    assert_same(epoch_of(rich, 1), drawn[::-1])
+    plain, blended, later = (s.get(e, 0, order) for s, e in ((source, 1), (rich, 1), (rich, 2)))
+    assert (plain[0] != blended[0]).any()
+    assert (blended[1] != later[1]).any()
+
+
+def test_artefacts_are_drawn_after_the_warp_and_leave_it_as_it_was(source):
+    rare = replace(source, artefacts=1e-9)  # drawn for, but never happening
+    np.testing.assert_array_equal(rare.load(3, 1, 2), source.load(3, 1, 2))
+
+
 def test_sampling_by_shares_draws_a_rare_class_as_often_as_a_common_one(source):
     rare = np.arange(400) < 20
     shares = np.where(rare, 0.5 / 20, 0.5 / 380)

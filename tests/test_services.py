@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skin_model import cli, imaging, settings
+from skin_model import bundle, cli, imaging, settings
 from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
 from skin_model.services import analysis, evaluation, models, prediction, workspace
@@ -187,6 +187,41 @@ def test_the_figures_are_of_the_answers_that_the_page_gives(made, classifier, dr
     assert report["malignant"]["sensitivity"] == pytest.approx(referred[malignant].mean())
     truth = [page.probabilities[CODES.index(dx)] for dx, page in zip(test_part["dx"], shown, strict=True)]
     assert report["log_loss"] == pytest.approx(-np.log(truth).mean(), rel=1e-4)
+
+
+def test_a_report_is_written_whole_beside_the_figures_of_the_json(made, classifier, fresh, tmp_path):
+    folder = tmp_path / "new" / "report"
+    plain = fresh.evaluate(made, classifier)
+    assert fresh.evaluate(made, classifier, report_folder=folder) == plain
+
+    assert sorted(p.name for p in folder.iterdir()) == ["report.html", "report.json"]
+    written = json.loads((folder / "report.json").read_text())
+    assert {key: value for key, value in written.items() if key != "details"} == plain
+    in_the_bundle = json.loads(made.text("details.json"))
+    assert written["details"]["operating_points"] == in_the_bundle["operating_points"]
+    assert written["details"]["prediction_sets"] == in_the_bundle["prediction_sets"]
+    assert made.manifest.model_version in (folder / "report.html").read_text()
+
+
+def test_an_evaluation_that_fails_leaves_no_report_folder(made, classifier, fresh, tmp_path):
+    fresh.add(b"no image", "BROKEN.png", "ANOTHER_LESION", "nv")
+    with pytest.raises(DatasetError):
+        fresh.evaluate(made, classifier, report_folder=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_model_made_before_prediction_sets_is_evaluated_and_reports_none(copied, made, fresh, tmp_path):
+    folder = copied()
+    raw = json.loads((folder / "manifest.json").read_text())
+    kept = {key: value for key, value in raw.items() if key not in ("prediction_sets", "balanced_threshold")}
+    (folder / "manifest.json").write_text(json.dumps(kept))
+    older = Classifier(bundle.read(folder))
+
+    fresh.evaluate(made, older, report_folder=tmp_path / "report")
+
+    details = json.loads((tmp_path / "report" / "report.json").read_text())["details"]
+    assert details["prediction_sets"] is None
+    assert list(details["operating_points"]) == ["sensitive"]
 
 
 # -- a binary model ---------------------------------------------------------------------------------------------------

@@ -213,6 +213,100 @@ def test_balance_by_sampling_draws_training_images_by_class_but_validates_each_o
     assert checked.augmentation == "none"
 
 
+def test_oversampling_repeats_training_images_alone_and_validates_each_once(parts, tiny):
+    config = replace(tiny, balance="oversampling", oversample_to=0.5)
+    train, check = parts[parts.part == "fold1"], parts[parts.part == "fold0"]
+    uneven = pd.concat([train, *[train[train["dx"] == "nv"]] * 5])
+    source, checked = run._batches(config, uneven), run._batches(config, check, validate=True)
+
+    assert set(source.paths) == set(train["path"])
+    assert len(source) * config.batch >= len(source.paths) > len(uneven)
+    seen = source.targets[source.order(0)].sum(0)
+    common, rare = seen[CODES.index("nv")], seen[CODES.index("df")]
+    assert rare == round(common / 2)
+    assert list(checked.paths) == list(check["path"])
+
+
+def test_blends_and_artefacts_are_for_training_images_alone(parts, tiny):
+    config = replace(tiny, mix="cutmix", artefacts=0.5)
+    source, checked = run._batches(config, parts), run._batches(config, parts, validate=True)
+    assert (source.mix, source.artefacts) == ("cutmix", 0.5)
+    assert (checked.mix, checked.artefacts) == ("none", 0.0)
+
+
+def test_a_run_of_before_a_setting_existed_is_read_with_its_default(tmp_path):
+    state = run.RunState(TrainingConfig(seed=4), "data", (record(1, val_loss=0.5),), 1)
+    known = asdict(state)
+    for later in ("loss", "average", "freeze_epochs", "oversample_to", "artefacts", "mix"):
+        del known["config"][later]
+    (tmp_path / "run.json").write_text(json.dumps(known))
+    assert run.read_state(tmp_path) == state
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+@pytest.fixture(scope="module")
+def rich(tiny, trained) -> TrainingConfig:
+    """Settings that all leave something to be kept from epoch to epoch."""
+    return replace(
+        tiny, weights=str(trained / "best.keras"), epochs=3, freeze_epochs=1, warmup_epochs=0.5, frozen=0.3,
+        average=0.8, loss="logit-adjusted", balance="none", mix="cutmix", artefacts=0.5, monitor="loss",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rich_run(drawn_data, split_file, rich, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "rich"
+    training.train(data=drawn_data, folder=folder, config=rich, split=split_file)
+    return folder
+
+
+def weights_in(path: Path) -> list[np.ndarray]:
+    from skin_model.conversion import load_keras
+
+    return load_keras(path).get_weights()
+
+
+def test_a_kill_after_any_epoch_changes_nothing_with_every_setting_in_use(
+    drawn_data, split_file, rich, rich_run, tmp_path
+):
+    def kill(*_: object) -> None:
+        raise Killed
+
+    for done in (1, 2):  # after the frozen phase, and within the second one
+        with pytest.raises(Killed):
+            training.train(
+                data=drawn_data, folder=tmp_path, config=rich, split=split_file, resume=done > 1, on_epoch=kill
+            )
+        assert run.read_state(tmp_path).epoch == done
+    training.train(data=drawn_data, folder=tmp_path, config=rich, split=split_file, resume=True)
+
+    killed, undisturbed = (pd.read_csv(folder / "history.csv")[FIGURES] for folder in (tmp_path, rich_run))
+    pd.testing.assert_frame_equal(killed, undisturbed, check_exact=True)
+    for one, other in zip(weights_in(tmp_path / "best.keras"), weights_in(rich_run / "best.keras"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_network_that_is_kept_is_the_one_that_was_validated(parts, rich, rich_run):
+    from skin_model.conversion import load_keras
+    from skin_model.training.validation import judge
+
+    known = run.read_state(rich_run)
+    batches = run._batches(rich, parts[parts.part == rich.validation], validate=True)
+    figures = judge(load_keras(rich_run / "best.keras"), batches)
+    assert asdict(figures) == pytest.approx(
+        {k: getattr(known.history[known.best_epoch - 1], k) for k in asdict(figures)}
+    )
+
+
+def test_the_head_learns_at_a_constant_rate_and_the_rest_along_the_cosine(rich, rich_run):
+    rates = [r.learning_rate for r in run.read_state(rich_run).history]
+    assert rates[0] == pytest.approx(rich.learning_rate)
+    assert rates[1] > rates[2] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.fixture
 def broken(monkeypatch):
     """Makes the networks that are built answer nothing but NaN."""
@@ -279,8 +373,9 @@ def test_the_test_and_calibration_parts_can_not_choose_the_best_epoch(part):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_optimizer_builds_with_its_default_settings(optimizer, tiny, tmp_path):
-    model = run._model(run.RunState(replace(tiny, optimizer=optimizer), "split"), tmp_path, steps=3)
+def test_every_optimizer_builds_with_its_default_settings(optimizer, tiny, parts, tmp_path):
+    config = replace(tiny, optimizer=optimizer)
+    model = run._model(run.RunState(config, "split"), tmp_path, run._batches(config, parts))
     assert optimizer in type(model.optimizer).__name__.lower()
 
 

@@ -32,6 +32,28 @@ def loss_weights(dx: pd.Series, balance: str) -> np.ndarray:
     return (weights / weights.mean()).astype(np.float32)
 
 
+def oversampled(dx: pd.Series, share: float, seed: int) -> np.ndarray:
+    """Row numbers, int (M,), in which each class comes up to `share` times the commonest class's images.
+
+    Every row comes at least once, and within a class none comes more than once oftener than another.
+
+    Args:
+        dx: diagnoses of the training part alone; repeating images before a split would put copies on both its sides.
+        share: 0 repeats nothing, 1 makes all classes as common as the commonest.
+        seed: draws the images that are repeated once more than others.
+    """
+    rng = np.random.default_rng(seed)
+    codes = dx.to_numpy()
+    counts = dx.value_counts()
+    wanted = round(share * counts.max())
+    rows = [np.arange(len(dx))]
+    for code in sorted(counts.index):
+        own = np.flatnonzero(codes == code)
+        whole, rest = divmod(max(wanted - len(own), 0), len(own))
+        rows += [np.tile(own, whole), rng.choice(own, rest, replace=False)]
+    return np.concatenate(rows)
+
+
 def targets(dx: pd.Series, task: str) -> np.ndarray:
     """One-hot classes float32 (N, 7), or malignant or not float32 (N, 1)."""
     indices = class_indices(dx)

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from skin_model import imaging
+from skin_model.dataset.artefacts import add_artefacts
 from skin_model.dataset.augmentation import STRENGTHS, augment
+from skin_model.dataset.mixing import blend
 from skin_model.errors import DatasetError, ImageError
 
 READERS = min(8, os.cpu_count() or 2)  # threads that decode ahead of the network
+_MIXING = 1  # a stream of its own: [seed, epoch, number] is that of the image at this position
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Batches:
         augmentation: key of `augmentation.STRENGTHS`.
         seed: source of order and augmentation.
         ordered: keep the files' order, for validation.
+        artefacts: chance per image of each of `artefacts.add_artefacts`.
+        mix: "none", or the kind of `mixing.blend`, which makes targets of two classes.
     """
 
     paths: Sequence[Path]
@@ -41,6 +46,8 @@ class Batches:
     seed: int = 0
     shares: np.ndarray | None = None
     ordered: bool = False
+    artefacts: float = 0.0
+    mix: str = "none"
 
     def __len__(self) -> int:
         return -(-len(self.paths) // self.batch)
@@ -62,14 +69,19 @@ class Batches:
                 f"{self.paths[row]}: {error} `python -m skin_model dataset validate DIR` lists all such images."
             ) from error
         fitted = imaging.fit(image.pixels, self.size)
-        return augment(fitted, STRENGTHS[self.augmentation], np.random.default_rng([self.seed, epoch, position]))
+        rng = np.random.default_rng([self.seed, epoch, position])
+        view = augment(fitted, STRENGTHS[self.augmentation], rng)
+        return add_artefacts(view, self.artefacts, rng) if self.artefacts else view
 
     def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Batch `number` of an epoch in its `order`: images float32 (B, s, s, 3) in [0, 1], targets, weights."""
         start = number * self.batch
         rows = order[start : start + self.batch]
         images = np.stack([self.load(int(row), epoch, start + i) for i, row in enumerate(rows)])
-        return imaging.to_network(images), self.targets[rows], self.weights[rows]
+        batch = imaging.to_network(images), self.targets[rows], self.weights[rows]
+        if self.mix == "none":
+            return batch
+        return blend(self.mix, batch, np.random.default_rng([self.seed, epoch, number, _MIXING]))
 
 
 def as_keras(batches: Batches, epoch: int) -> Any:

@@ -18,6 +18,8 @@ from skin_model.taxonomy import CODES
 COLUMNS = ("image_id", "lesion_id", "dx", "part")
 PARTS = ("test", "calibration", *(f"fold{i}" for i in range(5)))
 
+UNKNOWN = "\0"  # begins the name of an unknown lesion, as no lesion_id can
+
 _PART = re.compile(r"test|calibration|fold\d")
 _MAKE_ONE = "or make one with `python -m skin_model dataset split`"
 
@@ -58,7 +60,7 @@ def draw(
         )
     shares = {"test": test_share, "calibration": calibration_share} | {f"fold{i}": left / folds for i in range(folds)}
     split = table[["image_id", "lesion_id", "dx"]].sort_values("image_id", ignore_index=True)
-    lesion = _lesions(split)
+    lesion = lesions(split)
     sizes = Counter(lesion)
     lesions_of = _by_class(lesion, split["dx"])
     _check_enough(lesions_of, len(shares))
@@ -72,12 +74,16 @@ def draw(
     return split
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, *, leaky: bool = False) -> pd.DataFrame:
     """Read a split from CSV; columns beyond `COLUMNS` are ignored.
 
+    Args:
+        path: the table.
+        leaky: take an image that stands twice, and a lesion in two parts, as they are; `leaks.refuse` names them.
+
     Raises:
-        DatasetError: no such table, a missing column, an unknown part or diagnosis, an image twice, or a
-            lesion in two parts.
+        DatasetError: no such table, a missing column, an unknown part or diagnosis; unless `leaky`, an image
+            twice or a lesion in two parts.
     """
     try:
         raw = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
@@ -85,12 +91,14 @@ def read(path: Path) -> pd.DataFrame:
         raise DatasetError(f"The split {path} cannot be read ({error}). Give another file, {_MAKE_ONE}.") from error
     if absent := [column for column in COLUMNS if column not in raw]:
         raise DatasetError(f"The split {path} lacks the columns {', '.join(absent)}. It needs {', '.join(COLUMNS)}.")
-    split = raw[list(COLUMNS)].sort_values("image_id", ignore_index=True)
+    split = raw[list(COLUMNS)].sort_values(["image_id", "part"], ignore_index=True)
     split["lesion_id"] = split["lesion_id"].mask(split["lesion_id"] == "")
     _refuse(path, "a part other than test, calibration, fold0 ...", split[~split["part"].str.fullmatch(_PART)])
     _refuse(path, f"a diagnosis other than {', '.join(CODES)}", split[~split["dx"].isin(CODES)])
+    if leaky:
+        return split
     _refuse(path, "an image that has another row", split[split["image_id"].duplicated(keep=False)])
-    parts = split.groupby(_lesions(split))["part"].transform("nunique")
+    parts = split.groupby(lesions(split))["part"].transform("nunique")
     _refuse(path, "a lesion that lies in two parts", split[parts > 1])
     return split
 
@@ -100,7 +108,7 @@ def write(split: pd.DataFrame, path: Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    split.sort_values("image_id").to_csv(temporary, columns=list(COLUMNS), index=False, lineterminator="\n")
+    split.sort_values(["image_id", "part"]).to_csv(temporary, columns=list(COLUMNS), index=False, lineterminator="\n")
     temporary.replace(path)
 
 
@@ -127,15 +135,25 @@ def assign(table: pd.DataFrame, split: pd.DataFrame) -> pd.Series:
     return part.rename("part")
 
 
-def fingerprint(split: pd.DataFrame) -> str:
-    """SHA-256 of the rows sorted by image_id, as hexadecimal digits: names a split whatever its row order."""
-    rows = split.sort_values("image_id")[list(COLUMNS)].fillna("")
-    return hashlib.sha256(rows.to_csv(index=False, header=False, lineterminator="\n").encode()).hexdigest()
+def place(table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` with their `part`, in its order; an image comes as often as it stands in the split.
+
+    Raises:
+        DatasetError: as `assign` does.
+    """
+    assign(table, split.drop_duplicates("image_id"))
+    return table.merge(split[["image_id", "part"]], on="image_id")
 
 
-def _lesions(split: pd.DataFrame) -> pd.Series:
+def lesions(table: pd.DataFrame) -> pd.Series:
     """A lesion's name for each row; an image of an unknown lesion gets one that no lesion_id can have."""
-    return split["lesion_id"].where(split["lesion_id"].notna(), "\0" + split["image_id"])
+    return table["lesion_id"].where(table["lesion_id"].notna(), UNKNOWN + table["image_id"])
+
+
+def fingerprint(split: pd.DataFrame) -> str:
+    """SHA-256 of the rows sorted by image_id and part, as hexadecimal digits: names a split whatever its row order."""
+    rows = split.sort_values(["image_id", "part"])[list(COLUMNS)].fillna("")
+    return hashlib.sha256(rows.to_csv(index=False, header=False, lineterminator="\n").encode()).hexdigest()
 
 
 def _by_class(lesion: pd.Series, dx: pd.Series) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Temperature scaling and the operating point; both are fitted on calibration lesions only.
+"""Temperature scaling and the operating points; all are fitted on calibration lesions only.
 
 Reference: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 """
@@ -85,3 +85,33 @@ def operating_point(probability: np.ndarray, malignant: np.ndarray, *, sensitivi
         )
     attained = np.arange(1, len(descending) + 1) / len(descending)
     return float(descending[np.argmax(attained >= sensitivity)])
+
+
+def balanced_point(probability: np.ndarray, malignant: np.ndarray) -> float:
+    """The threshold with the largest Youden index, sensitivity + specificity - 1; the lowest of several.
+
+    Reference: Youden, "Index for rating diagnostic tests", Cancer 1950.
+
+    Args:
+        probability: malignant probability (N,).
+        malignant: truth (N,), bool.
+
+    Returns:
+        The probability of one of the images; an image is referred where its own reaches it.
+
+    Raises:
+        DatasetError: where not both malignant and benign images are there.
+    """
+    from sklearn.metrics import roc_curve
+
+    truth = np.asarray(malignant, dtype=bool)
+    if truth.all() or not truth.any():
+        raise DatasetError(
+            "The calibration images are all malignant or all benign, so no balanced operating point can be chosen; "
+            "use a split whose calibration part holds both."
+        )
+    false_rate, true_rate, thresholds = roc_curve(truth, probability, drop_intermediate=False)
+    youden = true_rate - false_rate
+    # rates are quotients of counts, so equal indices may differ in their last digits; the first threshold refers no one
+    best = np.flatnonzero(youden[1:] >= youden[1:].max() - 1e-9)[-1]
+    return float(thresholds[1:][best])

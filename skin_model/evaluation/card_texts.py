@@ -15,8 +15,8 @@ themselves, or for images other than dermoscopy."""
 PROTOCOL = """\
 All images of one lesion lie in the same part of the split. The test part was set aside before anything was
 chosen and served only for the figures below. Network, training length and settings were chosen on the other
-parts; the temperature and the operating point were fitted on the calibration part, with which no weight was
-trained. The figures are of exactly the function that the app calls."""
+parts; the temperature, the operating points and the prediction sets were fitted on the calibration part, with
+which no weight was trained. The figures are of exactly the function that the app calls."""
 
 LIMITS = (
     "Photographs that are not dermoscopic were not in the data; the model still answers, and may seem sure.",

@@ -10,6 +10,7 @@ from typing import Any
 
 from skin_model.errors import BundleError
 from skin_model.evaluation import card_texts as texts
+from skin_model.evaluation.sections import Section, sections
 from skin_model.taxonomy import BY_CODE, CODES
 
 HEADLINE = {
@@ -55,7 +56,13 @@ def table(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(names[key], _figure(value), _interval(evaluation, key)) for key, value in flat.items()]
 
 
-def model_card(*, manifest: dict[str, Any], evaluation: dict[str, Any], commands: list[str]) -> str:
+def model_card(
+    *,
+    manifest: dict[str, Any],
+    evaluation: dict[str, Any],
+    commands: list[str],
+    details: dict[str, Any] | None = None,
+) -> str:
     """The card of one bundle, Markdown.
 
     Args:
@@ -63,6 +70,7 @@ def model_card(*, manifest: dict[str, Any], evaluation: dict[str, Any], commands
             limits and licence), split, validation and parts.  What is missing is called "not recorded".
         evaluation: the report of `evaluate` for this bundle.
         commands: the command lines that made data, model and figures.
+        details: what `details.measure` found on the same images; its sections are left out where it is missing.
 
     Raises:
         BundleError: where the evaluation is of another model version.
@@ -74,7 +82,7 @@ def model_card(*, manifest: dict[str, Any], evaluation: dict[str, Any], commands
         )
     answer = texts.BINARY if manifest.get("task") == "binary" else texts.SEVEN_CLASSES
     known = str((manifest.get("data") or {}).get("name")).upper() == "HAM10000"
-    sections = {
+    texts_by_title = {
         "What it is": _identity(manifest),
         "Intended use, and what it is not for": texts.INTENDED.format(answer=answer),
         "Data": _data(manifest, evaluation),
@@ -84,12 +92,19 @@ def model_card(*, manifest: dict[str, Any], evaluation: dict[str, Any], commands
         "Malignant decision": f"{_referral()}\n\n{_figures_grid(evaluation, 'malignant.', MALIGNANT)}",
         "Each class": _classes(evaluation),
         "Confusion matrix": _confusion(evaluation),
+        **{section.title: _written(section) for section in sections(details or {})},
         "Limits": _limits(evaluation, texts.HAM10000_LIMITS if known else ()),
         "Licence": texts.HAM10000_LICENCE if known else texts.OTHER_LICENCE,
         "How to reproduce": _reproduction(manifest, commands),
     }
     title = f"# Model card: {_plain(version)}\n"
-    return "\n".join([title, *(f"## {name}\n\n{text}\n" for name, text in sections.items())])
+    return "\n".join([title, *(f"## {name}\n\n{text}\n" for name, text in texts_by_title.items())])
+
+
+def _written(section: Section) -> str:
+    """One detailed section in Markdown."""
+    table = [_grid(section.head, section.rows)] if section.rows else []
+    return "\n\n".join([*section.sentences, *table])
 
 
 def _identity(manifest: dict[str, Any]) -> str:
@@ -128,6 +143,9 @@ def _protocol(manifest: dict[str, Any]) -> str:
         "Temperature": manifest.get("temperature"),
         "Operating point (malignant probability)": manifest.get("threshold"),
         "Sensitivity it was chosen for": manifest.get("target_sensitivity"),
+        "Balanced operating point": manifest.get("balanced_threshold"),
+        "Coverage the prediction sets promise": (manifest.get("prediction_sets") or {}).get("coverage"),
+        "Thresholds of the prediction sets": (manifest.get("prediction_sets") or {}).get("thresholds"),
     }
     paragraphs = [
         texts.PROTOCOL,

@@ -26,20 +26,23 @@ class Ranking:
         self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         self._values = ordered[self._starts].astype(np.float64)
 
-    def _totals(self, weights: np.ndarray) -> np.ndarray:
+    def totals(self, weights: np.ndarray) -> np.ndarray:
         """Weight at each distinct score, ascending: (S, N) -> (S, U)."""
-        return np.add.reduceat(weights[:, self._order], self._starts, axis=1)
+        ordered = weights[:, self._order]
+        if len(self._starts) == len(self._order):  # no ties: nothing to add up
+            return ordered
+        return np.add.reduceat(ordered, self._starts, axis=1)
 
     def auc(self, weights: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """Weighted AUC of each resample, (S,): the share of pairs ranked rightly, ties counting half."""
-        above = self._totals(weights * positive)
-        below = self._totals(weights * ~positive)
+        above = self.totals(weights * positive)
+        below = self.totals(weights * ~positive)
         wins = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
-        return _ratio(wins, above.sum(axis=1) * below.sum(axis=1))
+        return ratio(wins, above.sum(axis=1) * below.sum(axis=1))
 
     def ece(self, weights: np.ndarray, correct: np.ndarray) -> np.ndarray:
-        """Calibration error of each resample, (S,), the scores being confidences."""
-        mass, hits = self._totals(weights), self._totals(weights * correct)
+        """Calibration error of each resample, (S,), the scores being confidences; `correct` is (N,) or (S, N)."""
+        mass, hits = self.totals(weights), self.totals(weights * correct)
         total = mass.sum(axis=1, keepdims=True)
         bins = np.minimum((ECE_BINS * (mass.cumsum(axis=1) - mass / 2) / total).astype(int), ECE_BINS - 1)
         cells = bins + ECE_BINS * np.arange(len(mass))[:, None]
@@ -66,10 +69,10 @@ class Decision:
         tn, fp, fn, tp = (weights @ self._cells).T
         return {
             "malignant.auc": self._ranking.auc(weights, self._malignant),
-            "malignant.sensitivity": _ratio(tp, tp + fn),
-            "malignant.specificity": _ratio(tn, tn + fp),
-            "malignant.precision": np.where((tp + fp == 0) & (fn > 0), 0.0, _ratio(tp, tp + fp)),
-            "malignant.f1": _ratio(2 * tp, 2 * tp + fp + fn),
+            "malignant.sensitivity": ratio(tp, tp + fn),
+            "malignant.specificity": ratio(tn, tn + fp),
+            "malignant.precision": np.where((tp + fp == 0) & (fn > 0), 0.0, ratio(tp, tp + fp)),
+            "malignant.f1": ratio(2 * tp, 2 * tp + fp + fn),
         }
 
 
@@ -103,7 +106,7 @@ class ClassWise:
         hits, true, predicted = np.einsum("sii->si", confusion), confusion.sum(axis=2), confusion.sum(axis=1)
         aucs = [r.auc(weights, self._labels == index) for index, r in enumerate(self._rankings)]
         of_class = {  # (S, 7) each, NaN where the resample lacks the class
-            "recall": _ratio(hits, true),
+            "recall": ratio(hits, true),
             "precision": np.where(true > 0, hits / np.maximum(predicted, 1), np.nan),
             "f1": np.where(true > 0, 2 * hits / np.maximum(true + predicted, 1), np.nan),
             "auc": np.stack(aucs, axis=1),
@@ -122,7 +125,7 @@ def intervals(
     """95 % percentile interval of every figure of `sources`, as `metrics.bootstrap` returns them.
 
     Drawing rows with replacement makes every bin of the calibration error noisier, so resamples of a well
-    calibrated model lie wholly above its own ece; that interval is moved down by their mean excess.
+    calibrated model lie wholly above its own ece; intervals of figures named so are moved down by their mean excess.
     """
     portions = [
         {key: values for source in sources for key, values in source.figures(weights).items()}
@@ -135,10 +138,22 @@ def intervals(
         values = values[np.isfinite(values)]
         if len(values):
             found[key] = np.percentile(values, [2.5, 97.5]).tolist()
-            if key == "ece":
+            if key.endswith("ece"):
                 excess = max(0.0, values.mean() - float(whole[key][0]))
                 found[key] = [max(0.0, float(bound - excess)) for bound in found[key]]
     return found
+
+
+def estimates(
+    sources: Sequence[Figures], rows: int, groups: np.ndarray | None, samples: int = 1000, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Every figure of `sources` as {"value": float, "interval": [low, high]}; None for what is not defined."""
+    found = intervals(sources, rows, groups, samples, seed)
+    whole = {key: values[0] for source in sources for key, values in source.figures(np.ones((1, rows))).items()}
+    return {
+        key: {"value": float(value) if np.isfinite(value) else None, "interval": found.get(key)}
+        for key, value in whole.items()
+    }
 
 
 def _resamples(rows: int, groups: np.ndarray | None, samples: int, seed: int) -> Iterator[np.ndarray]:
@@ -155,11 +170,11 @@ def _resamples(rows: int, groups: np.ndarray | None, samples: int, seed: int) ->
         yield np.stack(drawn)[:, unit].astype(np.float64)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient, NaN where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
+def ratio(numerator: np.ndarray, denominator: np.ndarray, *, otherwise: float = np.nan) -> np.ndarray:
+    """Quotient; `otherwise` where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full(denominator.shape, otherwise), where=denominator > 0)
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     """Mean over the columns that are not NaN, (S, K) -> (S,)."""
-    return _ratio(np.nansum(values, axis=1), np.isfinite(values).sum(axis=1).astype(float))
+    return ratio(np.nansum(values, axis=1), np.isfinite(values).sum(axis=1).astype(float))

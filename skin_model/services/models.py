@@ -22,7 +22,7 @@ from skin_model.dataset import ham10000, splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
-from skin_model.evaluation import calibration, metrics, report
+from skin_model.evaluation import calibration, conformal, metrics, report
 from skin_model.inference import VIEWS, Classifier
 from skin_model.services import evaluation, prediction
 from skin_model.taxonomy import CODES
@@ -187,18 +187,26 @@ def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[
 
 
 def _calibrated(manifest: Manifest, classifier: Classifier, table: pd.DataFrame, sensitivity: float) -> Manifest:
-    """Fit the temperature, then the operating point on the calibrated probabilities."""
+    """Fit the temperature, then operating points and prediction sets on the calibrated probabilities."""
     _, logits = evaluation.answer_rows(classifier, table)
     labels = class_indices(table["dx"])
     malignant = is_malignant(labels)
+    sets: dict[str, Any] = {}
     if manifest.task == "binary":
         temperature = calibration.fit_temperature(logits[:, 0], malignant)
         probability = calibration.sigmoid(logits, temperature)[:, 0]
     else:
         temperature = calibration.fit_temperature(logits, labels)
-        probability = metrics.malignant_probability(calibration.softmax(logits, temperature))
-    threshold = calibration.operating_point(probability, malignant, sensitivity=sensitivity)
-    return replace(manifest, temperature=temperature, threshold=threshold)
+        probabilities = calibration.softmax(logits, temperature)
+        probability = metrics.malignant_probability(probabilities)
+        sets = conformal.fit(labels, probabilities, evaluation.lesion_groups(table))
+    return replace(
+        manifest,
+        temperature=temperature,
+        threshold=calibration.operating_point(probability, malignant, sensitivity=sensitivity),
+        balanced_threshold=calibration.balanced_point(probability, malignant),
+        prediction_sets=sets,
+    )
 
 
 def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
@@ -207,8 +215,13 @@ def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
     day = made.manifest.created[:10].replace("-", "")
     manifest = replace(made.manifest, model_version=f"{made.manifest.network}-{made.manifest.size}-{day}-{content}")
     made = replace(made, manifest=manifest)
-    figures = evaluation.score(classifier=Classifier(made), table=test)
-    (made.folder / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    card = report.model_card(manifest=asdict(manifest), evaluation=figures, commands=commands(manifest))
+    classifier = Classifier(made)
+    answered = evaluation.answer(classifier=classifier, table=test)
+    figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
+    for name, found in (("evaluation.json", figures), ("details.json", details)):
+        (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    card = report.model_card(
+        manifest=asdict(manifest), evaluation=figures, commands=commands(manifest), details=details
+    )
     (made.folder / "card.md").write_text(card, encoding="utf-8")
     return manifest

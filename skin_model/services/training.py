@@ -1,8 +1,9 @@
 """Start or go on with a training on a data set and its split."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from skin_model.dataset import ham10000, splits
+from skin_model.dataset import ham10000, leaks, splits
 from skin_model.entities import TrainingConfig
 from skin_model.errors import DatasetError
 from skin_model.training import run
@@ -15,6 +16,8 @@ def train(
     config: TrainingConfig,
     split: Path | None = None,
     resume: bool = False,
+    guard: bool = True,
+    on_check: Callable[[int, int], None] | None = None,
     on_batch: run.OnBatch | None = None,
     on_epoch: run.OnEpoch | None = None,
 ) -> run.RunState:
@@ -26,6 +29,9 @@ def train(
         config: all settings.
         split: a split table; by default one is drawn from the configuration's seed.
         resume: go on with the run in `folder`.
+        guard: refuse a split that leaks; off only to measure what a leak does.
+        on_check: told of (images done, images in all) while the guard compares pixels.
+        on_batch, on_epoch: told of progress.
 
     Raises:
         DatasetError, TrainingError, ConfigurationError: with a sentence on what to mend.
@@ -35,22 +41,24 @@ def train(
     table = ham10000.read(data).table
     kept = folder / "split.csv"
     if split is not None:
-        parts = splits.read(split)
+        parts = splits.read(split, leaky=True)
     elif resume and kept.is_file():
-        parts = splits.read(kept)
+        parts = splits.read(kept, leaky=True)
     else:
         parts = splits.draw(table, seed=config.seed)
-    part = splits.assign(table, parts)
+    rows = splits.place(table, parts)
+    part = rows["part"]
     if config.validation not in set(part):
         raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(set(part)))}.")
-    folds = part.str.startswith("fold")
+    if guard:
+        leaks.refuse(table, parts, on_check)
     if not (folder / "run.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         splits.write(parts, kept)
     return run.train(
         config=config,
-        training=table[folds & (part != config.validation)],
-        validation=table[part == config.validation],
+        training=rows[part.str.startswith("fold") & (part != config.validation)],
+        validation=rows[part == config.validation],
         folder=folder,
         split=splits.fingerprint(parts),
         resume=resume,

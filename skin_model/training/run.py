@@ -15,13 +15,17 @@ import numpy as np
 import pandas as pd
 
 from skin_model import files, networks
-from skin_model.dataset.labels import class_counts, loss_weights, targets
+from skin_model.dataset.labels import class_counts, loss_weights, oversampled, targets
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.training.averaging import averaged, widen_statistics
+from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
+from skin_model.training.losses import loss_for, metric_for, registered
+from skin_model.training.schedules import freeze_backbone, optimizer_for, thaw_backbone
 from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
+from skin_model.training.validation import judge
 
-OnBatch = Callable[[int, int, int, float], bool | None]  # (epoch, batch, batches, loss) -> True to stop
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
 
 
@@ -60,7 +64,7 @@ def train(
 
         cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
         keras.utils.set_random_seed(config.seed)
-        model = _model(state, folder, steps=len(train_batches))
+        model = _model(state, folder, train_batches)
         if state.epoch:
             _settle(state, model, folder)
         else:  # only now: what was refused above leaves no run in the folder
@@ -83,8 +87,11 @@ def _go_on(
         if state.finished:
             break
         began = time.monotonic()
-        _reseed_dropout(model, config.seed, epoch)
-        logs = _fit_epoch(model, as_keras(train_batches, epoch), epoch, on_batch)
+        if epoch and epoch == config.freeze_epochs:
+            thaw_backbone(model, config)
+            _compile(model, config, train_batches)
+        reseed_dropout(model, config.seed, epoch)
+        logs = fit_epoch(model, as_keras(train_batches, epoch), epoch, on_batch)
         if logs is None:
             return state
         record = _record(model, logs, val_batches, epoch, time.monotonic() - began)
@@ -115,29 +122,37 @@ def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False
     if empty:
         part = "validation" if validate else "training"
         raise TrainingError(f"No {part} image of {', '.join(empty)}: each of the seven classes needs some. Add images.")
+    paths, truth = list(table["path"]), targets(table["dx"], config.task)
+    if validate:
+        return Batches(paths, truth, loss_weights(table["dx"], "none"), config.size, config.batch, ordered=True)
     shares = None
-    if config.balance == "sampling" and not validate:
+    rows = np.arange(len(table))
+    if config.balance == "sampling":
         shares = loss_weights(table["dx"], "class-weights").astype(float)
         shares /= shares.sum()
+    elif config.balance == "oversampling":
+        rows = oversampled(table["dx"], config.oversample_to, config.seed)
     return Batches(
-        paths=list(table["path"]),
-        targets=targets(table["dx"], config.task),
-        weights=loss_weights(table["dx"], "none" if validate else config.balance),
+        paths=[paths[row] for row in rows],
+        targets=truth[rows],
+        weights=loss_weights(table["dx"], config.balance)[rows],
         size=config.size,
         batch=config.batch,
-        augmentation="none" if validate else config.augmentation,
+        augmentation=config.augmentation,
         seed=config.seed,
         shares=shares,
-        ordered=validate,
+        artefacts=config.artefacts,
+        mix=config.mix,
     )
 
 
-def _model(state: RunState, folder: Path, steps: int) -> Any:
+def _model(state: RunState, folder: Path, batches: Batches) -> Any:
     """A fresh compiled network, or the one of the last finished epoch with its optimizer."""
     import keras
 
     config = state.config
     if state.epoch:
+        registered()
         try:
             return keras.saving.load_model(_checkpoint(folder, state.epoch))
         except (ValueError, OSError) as error:
@@ -153,90 +168,38 @@ def _model(state: RunState, folder: Path, steps: int) -> Any:
         dropout=config.dropout,
         frozen=config.frozen,
     )
-    warmup = round(config.warmup_epochs * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 100 if warmup else config.learning_rate,
-        max(1, config.epochs * steps - warmup),
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}
-    decay = {"weight_decay": config.weight_decay} if config.optimizer == "adamw" else {}
-    loss = keras.losses.CategoricalCrossentropy if config.task == "diagnosis" else keras.losses.BinaryCrossentropy
-    model.compile(
-        optimizer=kinds[config.optimizer](schedule, **decay),
-        loss=loss(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=keras.backend.backend() == "jax",  # XLA on a CPU is slower than TensorFlow's own kernels
-    )
+    if config.average:
+        widen_statistics(model, config.average)
+    if config.freeze_epochs:
+        freeze_backbone(model)
+    _compile(model, config, batches, head_only=config.freeze_epochs > 0)
     return model
 
 
-def _reseed_dropout(model: Any, seed: int, epoch: int) -> None:
-    """Start each epoch's dropout from (seed, layer, epoch): `.keras` files do not keep generator states."""
+def _compile(model: Any, config: TrainingConfig, batches: Batches, head_only: bool = False) -> None:
     import keras
 
-    for number, layer in enumerate(model.layers):
-        if isinstance(layer, keras.layers.Dropout) and layer.rate:
-            key = np.random.SeedSequence([seed, number, epoch]).generate_state(2, np.uint32)
-            layer.seed_generator.state.assign(key)
-
-
-def _fit_epoch(model: Any, batches: Any, epoch: int, on_batch: OnBatch | None) -> dict[str, float] | None:
-    """Train one epoch; None when it was stopped before its end."""
-    import keras
-
-    steps = len(batches)
-
-    class Watch(keras.callbacks.Callback):
-        stopped = False
-
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            loss = float((logs or {})["loss"])
-            if not np.isfinite(loss):
-                raise TrainingError(_diverged(loss, epoch))
-            if on_batch and on_batch(epoch, batch + 1, steps, loss):
-                self.stopped = True
-                self.model.stop_training = True
-
-    watch = Watch()
-    with batches.errors_named():
-        history = model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[watch])
-    return None if watch.stopped else {k: float(v[-1]) for k, v in history.history.items()}
-
-
-def _diverged(loss: float, epoch: int) -> str:
-    return (
-        f"The training diverged in epoch {epoch + 1} (loss {loss:.3g}): lower the learning rate (--learning-rate) "
-        "and start again in a new folder."
+    model.compile(
+        optimizer=optimizer_for(config, len(batches), head_only),
+        loss=loss_for(config, batches.targets),
+        metrics=[metric_for(config)],
+        jit_compile=keras.backend.backend() == "jax",  # XLA on a CPU is slower than TensorFlow's own kernels
     )
 
 
 def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, seconds: float) -> EpochRecord:
-    """Validate by the function that is later served, and note the epoch."""
-    from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
-
-    source = as_keras(batches, 0)
-    with source.errors_named():
-        p = np.asarray(model.predict(source, verbose=0), np.float64)
-    if not np.isfinite(p).all():  # the last step of the epoch may be the one that breaks the weights
-        raise TrainingError(_diverged(logs["loss"], epoch))
-    truth = batches.targets
-    if truth.shape[1] == 1:
-        p, truth = np.hstack([1 - p, p]), np.hstack([1 - truth, truth])
-    labels, guesses = truth.argmax(1), p.argmax(1)
-    p = np.clip(p, 1e-7, 1)
-    p /= p.sum(1, keepdims=True)
+    """Validate, and note the epoch."""
+    with averaged(model):
+        figures = judge(model, batches)
+    if figures is None:  # the last step of the epoch may be the one that breaks the weights
+        raise TrainingError(diverged(logs["loss"], epoch))
     return EpochRecord(
         epoch=epoch + 1,
         loss=logs["loss"],
         accuracy=logs["accuracy"],
-        val_loss=float(log_loss(labels, p, labels=range(p.shape[1]))),
-        val_accuracy=float((labels == guesses).mean()),
-        val_balanced_accuracy=float(balanced_accuracy_score(labels, guesses)),
-        val_macro_auc=float(np.mean([roc_auc_score(labels == k, p[:, k]) for k in range(p.shape[1])])),
         learning_rate=float(np.asarray(model.optimizer.learning_rate)),
         seconds=seconds,
+        **asdict(figures),
     )
 
 
@@ -257,7 +220,8 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
     import keras
 
     if state.best_epoch == state.epoch:
-        _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
+        with averaged(model):
+            _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
     pd.DataFrame([asdict(r) for r in state.history]).to_csv(folder / "history.csv", index=False)
     for old in folder.glob("checkpoint-*.keras"):
         if state.finished or old != _checkpoint(folder, state.epoch):

@@ -1,0 +1,3 @@
+"""Groups of commands; each module adds its own to the command line.  Exit statuses stand here."""
+
+OK, SOME_FAILED, REFUSED, STOPPED = 0, 1, 2, 130

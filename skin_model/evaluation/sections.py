@@ -1,0 +1,180 @@
+"""The detailed figures in words and tables: the same sections stand in the model card and on the report page."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skin_model.evaluation.subgroups import FACTORS
+from skin_model.taxonomy import BY_CODE, CODES
+
+POINTS = {"sensitive": "For high sensitivity (in use)", "balanced": "Balanced (largest Youden index)"}
+NO_SETS = "This model gives no prediction sets."
+_SUBGROUP_FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "melanoma_recall": "melanomas referred",
+    "malignant_auc": "malignant AUC",
+    "coverage": "coverage of the sets",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One heading with sentences and a table (head may be empty)."""
+
+    title: str
+    sentences: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: Sequence[tuple[str, ...]] = ()
+
+
+def sections(details: dict[str, Any]) -> list[Section]:
+    """What `details.measure` found, in reading order; empty where nothing was measured."""
+    if not details:
+        return []
+    return [_points(details), _calibration(details["calibration"]), _sets(details["prediction_sets"]),
+            *_subgroups(details["subgroups"])]  # fmt: skip
+
+
+def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:
+    """The main findings, one sentence each, every figure with its interval."""
+    bounds = evaluation.get("intervals") or {}
+
+    def figure(key: str, value: float | None) -> str:
+        return with_interval({"value": value, "interval": bounds.get(key)})
+
+    decision, rates = evaluation["malignant"], details["fixed_rates"]
+    found = [
+        f"{details['images']:,} images of {details['lesions']:,} lesions were scored; "
+        f"{evaluation['n_excluded_seen']:,} were left out because the model had met them or their lesion.",
+        f"At the operating point in use, {figure('malignant.sensitivity', decision['sensitivity'])} of the malignant "
+        f"images are referred and {figure('malignant.specificity', decision['specificity'])} of the benign ones are "
+        "not.",
+        f"Melanomas: at a malignant specificity of {rates['specificity']:.2f}, "
+        f"{with_interval(rates['melanoma_recall_at_specificity'])} would be referred.",
+    ]
+    if evaluation.get("balanced_accuracy") is not None:
+        found.append(
+            "Over the seven diagnoses, balanced accuracy is "
+            f"{figure('balanced_accuracy', evaluation['balanced_accuracy'])}, macro AUC "
+            f"{figure('macro_auc', evaluation['macro_auc'])} and macro F1 {figure('macro_f1', evaluation['macro_f1'])}."
+        )
+    found += [_noise_sentence(details["calibration"])]
+    sets = details["prediction_sets"]
+    if sets:
+        found.append(
+            f"Prediction sets, which promise {100 * sets['promised']:.0f} %, hold the true diagnosis for "
+            f"{with_interval(sets['coverage'])} of the images and name {with_interval(sets['size'], digits=2)} "
+            "diagnoses on average."
+        )
+    return found
+
+
+def with_interval(estimate: dict[str, Any], *, digits: int = 3) -> str:
+    """An estimate as "0.912 (0.871 to 0.943)"; "not defined" where there is none."""
+    if estimate["value"] is None:
+        return "not defined"
+    text = f"{estimate['value']:.{digits}f}"
+    bounds = estimate.get("interval")
+    return f"{text} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})" if bounds else text
+
+
+def _points(details: dict[str, Any]) -> Section:
+    rates = details["fixed_rates"]
+    rows = [
+        (POINTS.get(name, name), f"{point['threshold']:.4f}",
+         *(with_interval(point[key]) for key in ("sensitivity", "specificity", "melanoma_recall")))
+        for name, point in details["operating_points"].items()
+    ]  # fmt: skip
+    sentences = (
+        "The thresholds on the malignant probability were chosen on the calibration part; their rates were measured on "
+        "the images scored here.",
+        f"For comparison only, with the threshold found on the scored images themselves: at a malignant specificity of "
+        f"{rates['specificity']:.2f}, {with_interval(rates['melanoma_recall_at_specificity'])} of the melanomas are "
+        f"referred; at {100 * rates['sensitivity']:.0f} % sensitivity the specificity is "
+        f"{with_interval(rates['specificity_at_sensitivity'])}; average precision is "
+        f"{with_interval(rates['average_precision'])}.",
+    )
+    head = ("operating point", "threshold", "sensitivity", "specificity", "melanomas referred")
+    return Section("Operating points", sentences, head, rows)
+
+
+def _calibration(found: dict[str, Any]) -> Section:
+    names = {
+        "ece": "Calibration error of the likeliest diagnosis",
+        "classwise_ece": "Class-wise calibration error (mean)",
+        "malignant.ece": "Calibration error of the malignant probability",
+    }
+    names |= {f"{code}.ece": f"Calibration error of {BY_CODE[code].name}" for code in CODES}
+    names |= {"brier": "Brier score (0 to 2)", "malignant.brier": "Brier score of the malignant probability (0 to 1)"}
+    rows = []
+    for key, name in names.items():
+        if key in found:
+            noise = found[key].get("if_calibrated")
+            expected = f"{noise['mean']:.3f}, at most {noise['high']:.3f}" if noise else ""
+            verdict = ("yes" if found[key]["inside_noise"] else "no") if noise else ""
+            rows.append((name, with_interval(found[key]), expected, verdict))
+    sentences = (
+        "Calibration errors use bins that hold equally many images. A perfectly calibrated model would not show 0 but "
+        "the noise of so few images: the third column is its mean and 95 % bound, simulated from the same "
+        "probabilities.",
+        _noise_sentence(found),
+    )
+    head = ("figure", "value (95 % interval)", "if perfectly calibrated", "inside the noise")
+    return Section("Calibration", sentences, head, rows)
+
+
+def _noise_sentence(found: dict[str, Any]) -> str:
+    key, of = ("ece", "likeliest diagnosis") if "ece" in found else ("malignant.ece", "malignant probability")
+    error = found[key]
+    verdict = "inside the noise" if error["inside_noise"] else "more than noise"
+    return (
+        f"The calibration error of the {of} is {with_interval(error)}; a perfectly calibrated model with the same "
+        f"probabilities would show up to {error['if_calibrated']['high']:.3f}, so this is {verdict}."
+    )
+
+
+def _sets(found: dict[str, Any] | None) -> Section:
+    if not found:
+        return Section("Prediction sets", (NO_SETS,))
+    sentences = [
+        "A prediction set lists the diagnoses that fit the image; for each diagnosis, "
+        f"{100 * found['promised']:.0f} % of the sets of its images should hold it. The thresholds were fitted on the "
+        "calibration part, each lesion counting once.",
+        f"No diagnosis fits for {with_interval(found['empty'])} of the images, exactly one for "
+        f"{with_interval(found['single'])}.",
+    ]
+    if found["always_in"]:
+        named = ", ".join(f"{BY_CODE[code].name} ({found['lesions'][code]})" for code in found["always_in"])
+        sentences.append(f"In every set, because too few lesions were there to fit a threshold: {named}.")
+    rows = [("all images", "", with_interval(found["coverage"]), with_interval(found["size"], digits=2))]
+    rows += [
+        (BY_CODE[code].name, str(found["lesions"][code]), with_interval(found[f"{code}.coverage"]),
+         with_interval(found[f"{code}.size"], digits=2))
+        for code in CODES
+    ]  # fmt: skip
+    head = ("true diagnosis", "calibration lesions", "coverage", "diagnoses per set")
+    return Section("Prediction sets", tuple(sentences), head, rows)
+
+
+def _subgroups(found: Sequence[dict[str, Any]]) -> Iterable[Section]:
+    for factor, name in FACTORS.items():
+        levels = [entry for entry in found if entry["factor"] == factor]
+        if not levels:
+            continue
+        keys = [key for key in _SUBGROUP_FIGURES if key in levels[0]]
+        rows = [
+            (entry["level"], str(entry["images"]), str(entry["lesions"]), *(with_interval(entry[key]) for key in keys))
+            for entry in levels
+        ]
+        sentences = (
+            ("This is known only after the diagnosis; it explains figures and never enters the model.",)
+            if factor == "dx_type"
+            else ()
+        )
+        yield Section(
+            f"Subgroups: {name.lower()}", sentences,
+            (name.lower(), "images", "lesions", *(_SUBGROUP_FIGURES[key] for key in keys)), rows,
+        )  # fmt: skip

@@ -1,0 +1,217 @@
+"""K-fold cross-validation by lesion: one training per fold, answers for lesions that its network never met.
+
+The test part is never read.  The calibration part gives each fold's temperature and the one operating point.
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skin_model import conversion, files, imaging
+from skin_model.dataset import splits
+from skin_model.dataset.labels import class_indices, is_malignant
+from skin_model.entities import TrainingConfig
+from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.evaluation import calibration, metrics, report
+from skin_model.inference import VIEWS, to_logits, turned
+from skin_model.services import prediction, runs, training
+from skin_model.services.runs import SharedSplit, Watch
+from skin_model.taxonomy import CODES
+from skin_model.training.state import RunState
+
+SENSITIVITY = 0.95  # for malignant calibration images, as `bundle` takes it by default
+LOGS = [f"log_p_{code}" for code in CODES]
+PROBABILITIES = [f"p_{code}" for code in CODES]
+
+
+def crossval(
+    *,
+    data: Path,
+    out: Path,
+    config: TrainingConfig,
+    split: Path | None = None,
+    folds: tuple[int, ...] = (),
+    views: int = 1,
+    resume: bool = False,
+    guard: bool = True,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Train with each fold in turn as validation part, and measure the answers for the folds left out.
+
+    Args:
+        data: HAM10000 or ISIC challenge folder.
+        out: gets one run per fold in `fold{k}`, `split.csv`, `oof.csv` and `crossval.json`.
+        config: settings of every run; `validation` is each fold in turn, and `{fold}` in `weights` stands for its name.
+        split: a split table; by default one is drawn from the configuration's seed.
+        folds: numbers of the folds to do; all by default.
+        views: flipped and turned views to average per answer.
+        resume: keep finished folds and go on with a broken one.
+        guard: refuse a split that leaks; off only to measure what a leak does.
+        watch: told of progress.
+
+    Returns:
+        What `crossval.json` holds: settings, figures of all folds' answers with intervals by lesion (`pooled`), and
+        of each fold (`folds`).
+
+    Raises:
+        ConfigurationError, DatasetError, TrainingError, BusyError: with a sentence on what to mend.
+    """
+    watch = watch or Watch()
+    wanted = tuple(f"fold{k}" for k in sorted(set(folds)))
+    begun = _begun(out, wanted, resume)
+    _check_settings(config, views)
+    shared = runs.share(
+        data=data, out=out, split=split, seed=config.seed, started=begun, guard=guard, watch=watch
+    )  # fmt: skip
+    names = _checked_folds(shared, wanted, config)
+    states, answers = {}, []
+    for number, name in enumerate(names):
+        watch.run(name, number, len(names))
+        folder = out / name
+        states[name] = training.train(
+            data=data,
+            folder=folder,
+            config=_of_fold(config, name),
+            split=shared.file,
+            resume=(folder / "run.json").exists(),
+            guard=False,  # that was done for all of them
+            on_batch=watch.batch,
+            on_epoch=watch.epoch,
+        )
+        if not states[name].finished:
+            raise TrainingError(f"The cross-validation was stopped in {name}; go on with --resume.")
+        answers.append(_answers(shared.table, folder, name, views, watch))
+    answered = pd.concat(answers, ignore_index=True)
+    found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, states)
+    _write(answered, found, out)
+    return found
+
+
+def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> bool:
+    """Whether there are folds in `out`; refuses to overwrite them, or to go on where there is nothing."""
+    begun = sorted(path.parent.name for path in out.glob("fold?/run.json"))
+    if resume and not begun:
+        raise TrainingError(f"There is no cross-validation in {out}. Leave --resume out to start one.")
+    if not resume and (again := [name for name in begun if name in wanted or not wanted]):
+        raise TrainingError(
+            f"{out} already holds {', '.join(again)}; add --resume to keep what is finished and go on, "
+            "or name a new folder."
+        )
+    return bool(begun)
+
+
+def _check_settings(config: TrainingConfig, views: int) -> None:
+    if views not in VIEWS:
+        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
+    if config.task != "diagnosis":
+        raise ConfigurationError("Cross-validation measures the seven diagnoses; leave --task out.")
+
+
+def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: TrainingConfig) -> tuple[str, ...]:
+    """Names of the folds to do; refuses what cannot succeed before hours are spent on it."""
+    if len(shared.folds) < 2 or set(wanted) - set(shared.folds):
+        raise ConfigurationError(
+            "Cross-validation needs two folds or more, and those asked for must be in the split; it has "
+            f"{', '.join(shared.folds) or 'none'}."
+        )
+    names = wanted or shared.folds
+    runs.check_classes(shared, (*names, "calibration"))
+    for name in names:
+        runs.check_start(_of_fold(config, name), shared.fingerprint)
+    return names
+
+
+def _of_fold(config: TrainingConfig, name: str) -> TrainingConfig:
+    return replace(config, validation=name, weights=config.weights and config.weights.replace("{fold}", name))
+
+
+def _answers(table: pd.DataFrame, folder: Path, name: str, views: int, watch: Watch) -> pd.DataFrame:
+    """What a fold's network says of its validation and calibration images; kept in its folder, so computed once.
+
+    Columns image_id, lesion_id, dx, part, fold, log probabilities (mean over the views) and calibrated probabilities.
+    """
+    kept = folder / f"answers-{views}.csv"
+    rows = table[table["part"].isin([name, "calibration"])]
+    if kept.is_file() and set((answered := _read(kept))["image_id"]) == set(rows["image_id"]):
+        return answered
+    logits = _logits(folder / "best.keras", rows, views, watch)
+    fitted_on = (rows["part"] == "calibration").to_numpy()
+    temperature = calibration.fit_temperature(logits[fitted_on], class_indices(rows["dx"][fitted_on]))
+    answered = rows[["image_id", "lesion_id", "dx", "part"]].reset_index(drop=True)
+    answered[["fold", "temperature"]] = name, temperature
+    answered[LOGS] = logits
+    answered[PROBABILITIES] = calibration.softmax(logits, temperature)
+    with files.whole(kept) as partial:
+        answered.to_csv(partial, index=False)
+    runs.release()
+    return _read(kept)  # as a resumed cross-validation will find it
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=dict.fromkeys(("image_id", "lesion_id", "dx"), str))
+
+
+def _logits(network: Path, rows: pd.DataFrame, views: int, watch: Watch) -> np.ndarray:
+    """Log probabilities float64 (N, 7) of a network for the rows of a table, averaged over the views."""
+    model = conversion.load_keras(network)
+    size = model.inputs[0].shape[1]
+    logits: list[np.ndarray] = []
+    done = 0
+    for group in prediction.batches(prediction.readable(prediction.load(rows["path"], size))):
+        squares = np.stack([item.square for item in group])
+        outputs = np.asarray(model.predict_on_batch(imaging.to_network(turned(squares, views))))
+        logits.append(to_logits(outputs).reshape(views, len(squares), -1).mean(0))
+        done += len(squares)
+        watch.answer(done, len(rows))
+    return np.concatenate(logits)
+
+
+def _figures(answered: pd.DataFrame, states: dict[str, RunState]) -> dict[str, Any]:
+    """Figures over all folds with intervals, and of each fold, at one operating point."""
+    fitted_on = answered["part"] == "calibration"
+    threshold = _threshold(answered[fitted_on])
+    left_out = answered[~fitted_on]
+    labels, probabilities = _truth(left_out)
+    lesions = splits.lesions(left_out).to_numpy()
+    pooled = metrics.score(labels, probabilities, threshold=threshold)
+    pooled["intervals"] = metrics.bootstrap(labels, probabilities, lesions, threshold=threshold)
+    by_fold = {}
+    for name, state in states.items():
+        rows = left_out[left_out["fold"] == name]
+        trained = {"best_epoch": state.best_epoch, "epochs": state.epoch, "temperature": rows["temperature"].iloc[0]}
+        by_fold[name] = trained | metrics.score(*_truth(rows), threshold=threshold)
+    return {"threshold": threshold, "target_sensitivity": SENSITIVITY, "pooled": pooled, "folds": by_fold}
+
+
+def _threshold(answered: pd.DataFrame) -> float:
+    """The operating point at which the folds' networks together find enough of the malignant calibration images."""
+    labels, probabilities = _truth(answered)
+    malignant_probability = metrics.malignant_probability(probabilities)
+    return calibration.operating_point(malignant_probability, is_malignant(labels), sensitivity=SENSITIVITY)
+
+
+def _truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Class indices (N,) and probabilities (N, 7)."""
+    return class_indices(answered["dx"]), answered[PROBABILITIES].to_numpy(np.float64)
+
+
+def _write(answered: pd.DataFrame, found: dict[str, Any], out: Path) -> None:
+    left_out = answered[answered["part"] != "calibration"].sort_values("image_id")
+    with files.whole(out / "oof.csv") as partial:
+        columns = ["image_id", "lesion_id", "dx", "fold", *LOGS, *PROBABILITIES]
+        left_out.to_csv(partial, columns=columns, index=False)
+    with files.whole(out / "crossval.json") as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A report as lines (figure, all folds, 95 % interval, each fold in turn), the first one naming the columns."""
+    by_fold = [report.table(of_fold) for of_fold in found["folds"].values()]
+    lines = [("figure", "all folds", "95 % interval", *found["folds"])]
+    for number, (name, value, interval) in enumerate(report.table(found["pooled"])):
+        lines.append((name, value, interval, *(table[number][1] for table in by_fold)))
+    return lines

@@ -1,0 +1,169 @@
+"""Hyper-parameter search: each trial is one ordinary training with proposed settings; poor ones end early."""
+
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from skin_model import files
+from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.services import runs, study, training
+from skin_model.services.runs import Watch
+from skin_model.training.state import read_state, score
+
+if TYPE_CHECKING:
+    import optuna
+
+SPACE = study.SPACE
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        trial: number of the best trial.
+        config: its settings.
+        history: one row per trial: trial, state, the best validation figure named by the configuration's `monitor`,
+            epochs, the settings searched, and the reason where it broke off.
+    """
+
+    trial: int
+    config: TrainingConfig
+    history: pd.DataFrame
+
+
+def search(
+    *,
+    data: Path,
+    out: Path,
+    config: TrainingConfig,
+    trials: int,
+    fixed: frozenset[str] = frozenset(),
+    split: Path | None = None,
+    resume: bool = False,
+    watch: Watch | None = None,
+) -> Found:
+    """Look for the settings with the best figure on the validation fold.
+
+    Args:
+        data: HAM10000 or ISIC challenge folder.
+        out: gets the history `study.db` and `trials.csv`, `split.csv`, and one run per trial in `trial-N`.
+        config: settings of every trial, but for those of `SPACE` that are not fixed.
+        trials: how many, those of earlier calls included.
+        fixed: names of settings of `SPACE` that are not searched.
+        split: a split table; by default one is drawn from the configuration's seed.
+        resume: keep finished trials and go on with a broken one.
+        watch: told of progress.
+
+    Raises:
+        ConfigurationError, DatasetError, TrainingError, BusyError: with a sentence on what to mend.
+    """
+    watch = watch or Watch()
+    names = _searched(config, trials, fixed)
+    with files.held(out):
+        _check_folder(out, resume)
+        shared = runs.share(
+            data=data, out=out, split=split, seed=config.seed, started=resume, guard=True, watch=watch
+        )  # fmt: skip
+        runs.check_classes(shared, tuple(fold for fold in shared.folds if fold == config.validation))
+        runs.check_start(config, shared.fingerprint)
+        with study.opened(out, config.epochs) as known:
+            study.remember(known, config, shared.fingerprint, names)
+            for number in range(trials):
+                if trial := study.trial(known, number, names, config.seed):
+                    watch.run(f"trial {number}", number, trials)
+                    _run(trial, data, out, study.settings(config, trial.params), watch)
+                    runs.release()
+                    with files.whole(out / "trials.csv") as partial:
+                        study.history(known, config).to_csv(partial, index=False)
+            return _best(known, config)
+
+
+def command_line(found: Found, data: Path, out: Path) -> str:
+    """The command that trains with the best settings."""
+    values = {f.name: (getattr(found.config, f.name), f.default) for f in fields(found.config)}
+    given = [f"--{name.replace('_', '-')}={value}" for name, (value, default) in values.items() if value != default]
+    places = [f"--data={data}", f"--split={out / 'split.csv'}", f"--out={out / 'best'}"]
+    return shlex.join(["python", "-m", "skin_model", "train", *places, *given])
+
+
+def _searched(config: TrainingConfig, trials: int, fixed: frozenset[str]) -> tuple[str, ...]:
+    """Names of the settings to search."""
+    unused = {"weight_decay"} if "optimizer" in fixed and config.optimizer != "adamw" else set()
+    if config.loss == "logit-adjusted" or config.balance == "oversampling":  # they allow no other balance
+        unused |= {"balance"}
+    names = tuple(name for name in SPACE if name not in fixed | unused)
+    if trials < 1:
+        raise ConfigurationError(f"A search needs one trial or more; {trials} was given.")
+    if not names:
+        raise ConfigurationError(f"Nothing is left to search; leave out one of {', '.join(SPACE)}.")
+    return names
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    there = (out / study.FILE).exists()
+    if there and not resume:
+        raise TrainingError(f"{out} already holds a search; add --resume to go on with it, or name a new folder.")
+    if resume and not there:
+        raise TrainingError(f"There is no search in {out}. Leave --resume out to start one.")
+
+
+def _run(trial: "optuna.Trial", data: Path, out: Path, config: TrainingConfig, watch: Watch) -> None:
+    """Train with a trial's settings, from where it was broken off, and tell the study what came of it."""
+    from optuna.trial import TrialState
+
+    folder = out / f"trial-{trial.number}"
+    begun = (folder / "run.json").exists()
+    pruned = begun and _caught_up(trial, folder)
+
+    def on_epoch(record: EpochRecord, best: bool) -> None:
+        nonlocal pruned
+        watch.epoch(record, best)
+        trial.report(score(record, config.monitor), record.epoch)
+        pruned = trial.should_prune()
+
+    def on_batch(epoch: int, batch: int, batches: int, loss: float) -> bool:
+        watch.batch(epoch, batch, batches, loss)
+        return pruned
+
+    try:
+        state = training.train(
+            data=data, folder=folder, config=config, split=out / "split.csv", resume=begun, guard=False,
+            on_batch=on_batch, on_epoch=on_epoch,
+        )  # fmt: skip
+    except TrainingError as error:
+        if not (folder / "run.json").exists():  # refused before it began, as every other trial would be
+            raise
+        trial.set_user_attr("reason", str(error))
+        trial.study.tell(trial, state=TrialState.PRUNED)  # not FAIL: the sampler is to learn from it
+        return
+    if state.finished:
+        trial.study.tell(trial, max(score(record, config.monitor) for record in state.history))
+    else:
+        trial.study.tell(trial, state=TrialState.PRUNED)
+
+
+def _caught_up(trial: "optuna.Trial", folder: Path) -> bool:
+    """Report the epochs that a kill left unreported; whether the trial was about to be pruned."""
+    state = read_state(folder)
+    told = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    for record in state.history:
+        if record.epoch not in told:
+            trial.report(score(record, state.config.monitor), record.epoch)
+    return trial.should_prune()
+
+
+def _best(known: "optuna.Study", config: TrainingConfig) -> Found:
+    try:
+        best = known.best_trial
+    except ValueError as error:  # Optuna's way of saying that no trial is complete
+        reasons = {trial.user_attrs.get("reason", "") for trial in known.get_trials(deepcopy=False)} - {""}
+        raise TrainingError(
+            f"None of the {len(known.get_trials())} trials was finished. {' '.join(sorted(reasons))} "
+            "Fix a lower --learning-rate, or ask for more trials with --resume."
+        ) from error
+    return Found(best.number, study.settings(config, best.params), study.history(known, config))

@@ -1,0 +1,136 @@
+"""The history and the proposals of a hyper-parameter search, kept by Optuna in one SQLite file.
+
+The tree-structured Parzen estimator proposes (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011);
+a trial whose best figure lies below the median of the earlier ones at the same epoch is pruned.  A proposal depends on
+(seed, trial, history) alone, so a search that was killed goes on as if nothing had happened.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from skin_model.entities import TrainingConfig
+from skin_model.errors import TrainingError
+from skin_model.training.state import differences
+
+if TYPE_CHECKING:
+    import optuna
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("adam", "adamw", "nadam"),
+    "balance": ("none", "sqrt-class-weights", "class-weights", "sampling"),
+    "augmentation": ("light", "standard", "strong"),
+}
+RATES = {"learning_rate": (1e-4, 1e-2), "weight_decay": (1e-5, 1e-1)}  # low, high, on a logarithmic scale
+SHARES = {"dropout": (0.0, 0.5, 0.1), "label_smoothing": (0.0, 0.2, 0.05)}  # low, high, step
+SPACE = (*CHOICES, *RATES, *SHARES)  # weight decay counts where the optimizer is adamw
+
+FILE, NAME = "study.db", "search"
+BEFORE_PRUNING = 4  # trials; a median of fewer says little
+
+
+@contextmanager
+def opened(folder: Path, epochs: int) -> Iterator["optuna.Study"]:
+    """The history in `folder`, begun where there is none; nothing is pruned in the first quarter of the epochs.
+
+    Raises:
+        TrainingError: where the file cannot be read or written.
+    """
+    import optuna
+    import sqlalchemy
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # its lines would tear the progress bar
+    storage = None
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / FILE}")
+        pruner = optuna.pruners.MedianPruner(BEFORE_PRUNING, n_warmup_steps=1 - (-epochs // 4))
+        yield optuna.create_study(
+            storage=storage, pruner=pruner, study_name=NAME, direction="maximize", load_if_exists=True
+        )
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        raise TrainingError(
+            f"The history {folder / FILE} cannot be read or written ({type(error).__name__}). Make room and go on "
+            "with --resume; where the file is damaged, start a search in a new folder."
+        ) from error
+    finally:
+        if storage:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def remember(study: "optuna.Study", config: TrainingConfig, split: str, names: tuple[str, ...]) -> None:
+    """Note the fixed settings, the split's fingerprint and what is searched.
+
+    Raises:
+        TrainingError: where the history was begun with others.
+    """
+    now = {"config": asdict(config), "split": split, "searched": list(names)}
+    before = study.user_attrs
+    if not before.keys() >= now.keys():
+        for key, value in now.items():
+            study.set_user_attr(key, value)
+        return
+    if set(before["config"]) != {field.name for field in fields(TrainingConfig)}:
+        raise TrainingError("This search is of another version. Start one in a new folder.")
+    other = differences(TrainingConfig(**before["config"]), config)
+    other += [f"the {what}" for what, key in (("split", "split"), ("searched ones", "searched"))
+              if before[key] != now[key]]  # fmt: skip
+    if other:
+        raise TrainingError(
+            f"This search was started with other settings (its own / yours): {'; '.join(other)}. "
+            "Give the same ones, or name a new folder."
+        )
+
+
+def trial(study: "optuna.Study", number: int, names: tuple[str, ...], seed: int) -> "optuna.Trial | None":
+    """A new trial, or one that was broken off; None where it is finished."""
+    import optuna
+
+    known = study.get_trials(deepcopy=False)
+    if number >= len(known):
+        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(seed=own_seed)
+        return study.ask(_space(names))
+    if known[number].state.is_finished():
+        return None
+    if known[number].params.keys() >= set(names):
+        return optuna.Trial(study, known[number]._trial_id)
+    study.tell(number, state=optuna.trial.TrialState.FAIL)  # killed while its settings were being chosen
+    return None
+
+
+def _space(names: tuple[str, ...]) -> dict[str, Any]:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    space: dict[str, Any] = {name: CategoricalDistribution(choices) for name, choices in CHOICES.items()}
+    space |= {name: FloatDistribution(low, high, log=True) for name, (low, high) in RATES.items()}
+    space |= {name: FloatDistribution(low, high, step=step) for name, (low, high, step) in SHARES.items()}
+    return {name: space[name] for name in names}
+
+
+def settings(config: TrainingConfig, params: dict[str, Any]) -> TrainingConfig:
+    """The configuration of a trial; numbers to two digits, so that they can be read and typed."""
+    rounded: dict[str, Any] = {name: float(f"{v:.2g}") if isinstance(v, float) else v for name, v in params.items()}
+    chosen = replace(config, **rounded)
+    return chosen if chosen.optimizer == "adamw" else replace(chosen, weight_decay=config.weight_decay)
+
+
+def history(study: "optuna.Study", config: TrainingConfig) -> pd.DataFrame:
+    """One row per trial: trial, state, figure (best of its epochs), epochs, its settings, why it broke off."""
+    sign = -1 if config.monitor == "loss" else 1  # the study maximises
+    rows = []
+    for known in study.get_trials(deepcopy=False):
+        figures = known.intermediate_values
+        chosen = settings(config, known.params)
+        rows.append(
+            {"trial": known.number, "state": known.state.name.lower()}
+            | {config.monitor: sign * max(figures.values()) if figures else np.nan, "epochs": len(figures)}
+            | {name: getattr(chosen, name) for name in known.params}
+            | {"reason": known.user_attrs.get("reason", "")}
+        )
+    return pd.DataFrame(rows)

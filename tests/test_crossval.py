@@ -1,0 +1,246 @@
+"""Cross-validation: what its figures are of, what it refuses, and its going on after a kill."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skin_model import cli, imaging
+from skin_model.conversion import load_keras
+from skin_model.dataset import splits
+from skin_model.dataset.labels import class_indices
+from skin_model.entities import TrainingConfig
+from skin_model.errors import ConfigurationError, DatasetError, TrainingError
+from skin_model.evaluation import calibration, metrics
+from skin_model.services import training
+from skin_model.services.crossval import LOGS, PROBABILITIES, crossval
+from skin_model.taxonomy import CODES
+from skin_model.training.run import RunState
+from skin_model.training.state import read_state, write_state
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDS = ["fold0", "fold1"]
+
+
+@pytest.fixture(scope="module")
+def config(tiny) -> TrainingConfig:
+    return replace(tiny, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def crossed(drawn_data, split_file, config, tmp_path_factory) -> Path:
+    """The folder of a finished cross-validation; read-only for tests."""
+    out = tmp_path_factory.mktemp("crossed") / "two folds"
+    crossval(data=drawn_data, out=out, config=config, split=split_file)
+    return out
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fails the test where a training starts."""
+
+    def train(**_: object) -> None:
+        raise AssertionError("a training was started")
+
+    monkeypatch.setattr(training, "train", train)
+
+
+def test_each_image_of_the_folds_is_answered_once_by_the_network_that_never_met_its_lesion(crossed, parts):
+    answered = pd.read_csv(crossed / "oof.csv").set_index("image_id")
+    expected = parts[parts["part"].isin(FOLDS)].set_index("image_id")
+
+    assert sorted(answered.index) == sorted(expected.index)
+    assert answered["fold"].to_dict() == expected["part"].to_dict()
+    assert answered["dx"].to_dict() == expected["dx"].to_dict()
+    for fold in FOLDS:
+        run = read_state(crossed / fold)
+        assert (run.config.validation, run.finished) == (fold, True)
+
+
+def test_answers_are_of_the_best_network_over_its_views_with_the_temperature_of_the_calibration_part(
+    crossed, parts, drawn_data, config, tmp_path
+):
+    out = tmp_path / "copy"
+    shutil.copytree(crossed, out)
+    crossval(data=drawn_data, out=out, config=config, folds=(1,), views=2, resume=True)
+    model = load_keras(out / "fold1" / "best.keras")
+
+    def logs(table: pd.DataFrame) -> np.ndarray:
+        squares = [imaging.centre(imaging.fit(imaging.read(path).pixels, config.size)) for path in table["path"]]
+        images = imaging.to_network(np.stack(squares))
+        return np.mean([np.log(model.predict(x, verbose=0)) for x in (images, images[:, :, ::-1])], axis=0)
+
+    own, fitted_on = (parts[parts["part"] == part].sort_values("image_id") for part in ("fold1", "calibration"))
+    temperature = calibration.fit_temperature(logs(fitted_on), class_indices(fitted_on["dx"]))
+    answered = pd.read_csv(out / "oof.csv")
+    assert set(answered["fold"]) == {"fold1"}
+    np.testing.assert_allclose(answered[LOGS], logs(own), atol=1e-4)
+    np.testing.assert_allclose(answered[PROBABILITIES], calibration.softmax(logs(own), temperature), atol=1e-3)
+
+
+def test_figures_are_those_of_the_saved_answers_over_all_folds_and_in_each(crossed):
+    found = json.loads((crossed / "crossval.json").read_text())
+    answered = pd.read_csv(crossed / "oof.csv")
+
+    def figures(rows: pd.DataFrame) -> dict:
+        return metrics.score(class_indices(rows["dx"]), rows[PROBABILITIES].to_numpy(), threshold=found["threshold"])
+
+    def of(key: str, report: dict) -> float:
+        return report[key]
+
+    for key in ("n", "balanced_accuracy", "macro_auc", "ece", "log_loss"):
+        assert found["pooled"][key] == pytest.approx(of(key, figures(answered)))
+        for fold in FOLDS:
+            assert found["folds"][fold][key] == pytest.approx(of(key, figures(answered[answered["fold"] == fold])))
+    assert found["pooled"]["intervals"]["unit"] == "lesion"
+    low, high = found["pooled"]["intervals"]["macro_auc"]
+    assert low <= found["pooled"]["macro_auc"] <= high
+
+
+def test_the_operating_point_is_chosen_on_the_calibration_part_alone(crossed):
+    found = json.loads((crossed / "crossval.json").read_text())
+    answers = pd.concat([pd.read_csv(crossed / fold / "answers-1.csv") for fold in FOLDS])
+    fitted_on = answers[(answers["part"] == "calibration") & answers["dx"].isin(["mel", "bcc", "akiec"])]
+    referred = fitted_on[["p_mel", "p_bcc", "p_akiec"]].sum(axis=1) >= found["threshold"] - 1e-9
+    assert referred.mean() >= 0.95
+    assert referred.mean() - 1 / len(referred) < 0.95  # and no larger threshold would do
+
+
+def options(config: TrainingConfig) -> list[str]:
+    settings = {name: value for name, value in asdict(config).items() if name != "validation" and value is not None}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+
+
+def epochs_done(folder: Path) -> int:
+    try:
+        return read_state(folder).epoch
+    except TrainingError:
+        return 0
+
+
+def test_a_killed_cross_validation_goes_on_to_the_answers_of_an_undisturbed_one(
+    drawn_data, split_file, crossed, config, tmp_path, capsys
+):
+    out = tmp_path / "killed"
+    arguments = ["crossval", f"--data={drawn_data}", f"--split={split_file}", f"--out={out}", *options(config)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skin_model", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and epochs_done(out / "fold1") < 1:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    _, complaint = process.communicate()
+    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    assert 1 <= epochs_done(out / "fold1") < config.epochs
+    assert not (out / "oof.csv").exists()
+    finished = {path: path.stat().st_mtime_ns for path in (out / "fold0").iterdir()}
+
+    assert cli.main([*arguments, "--resume"]) == 0
+
+    assert {path: path.stat().st_mtime_ns for path in (out / "fold0").iterdir()} == finished
+    pd.testing.assert_frame_equal(pd.read_csv(out / "oof.csv"), pd.read_csv(crossed / "oof.csv"), rtol=1e-4)
+    shown = capsys.readouterr().out
+    assert "fold1 (2 of 2)" in shown
+    header, *lines = shown[shown.index("figure  ") :].splitlines()
+    assert header.split() == ["figure", "all", "folds", "95", "%", "interval", *FOLDS]
+    assert any(line.startswith("Balanced accuracy") and " to " in line for line in lines)
+
+
+def test_a_finished_cross_validation_is_neither_overwritten_nor_done_again(crossed, drawn_data, split_file, config):
+    before = {path: path.stat().st_mtime_ns for path in crossed.glob("fold*/*")}
+    with pytest.raises(TrainingError, match=r"already holds fold0, fold1; add --resume"):
+        crossval(data=drawn_data, out=crossed, config=config, split=split_file)
+    known = json.loads((crossed / "crossval.json").read_text())
+    assert crossval(data=drawn_data, out=crossed, config=config, resume=True) == known
+    assert {path: path.stat().st_mtime_ns for path in crossed.glob("fold*/*")} == before
+
+
+def test_a_cross_validation_is_not_taken_up_with_other_settings_or_another_split(
+    crossed, drawn_data, split_file, config, tmp_path
+):
+    with pytest.raises(TrainingError, match=r"other settings .*: dropout 0\.2 / 0\.4"):
+        crossval(data=drawn_data, out=crossed, config=replace(config, dropout=0.4), resume=True)
+    other = pd.read_csv(split_file)
+    other["part"] = other["part"].replace({"fold0": "fold1", "fold1": "fold0"})
+    other.to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(TrainingError, match="use another split"):
+        crossval(data=drawn_data, out=crossed, config=config, split=tmp_path / "other.csv", resume=True)
+    with pytest.raises(TrainingError, match=r"no cross-validation in .*Leave --resume out"):
+        crossval(data=drawn_data, out=tmp_path / "new", config=config, split=split_file, resume=True)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_class_without_a_lesion_in_a_fold_is_named_before_any_training(drawn_data, split_file, config, tmp_path):
+    split = pd.read_csv(split_file)
+    gone = split["dx"].isin(["df", "vasc"]) & (split["part"] == "fold1")
+    lesions = split[split["dx"].eq("df") & split["part"].eq("fold0")]["lesion_id"].nunique()
+    split.loc[gone, "part"] = "test"
+    split.to_csv(tmp_path / "split.csv", index=False)
+    with pytest.raises(DatasetError, match=rf"df has none in fold1 \({lesions} in all folds\); vasc has none in fold1"):
+        crossval(data=drawn_data, out=tmp_path / "out", config=config, split=tmp_path / "split.csv")
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_lesion_in_two_folds_is_refused_once_for_all_before_any_training(drawn_data, split_file, config, tmp_path):
+    split = pd.read_csv(split_file)
+    lesion = split[split["part"] == "fold0"]["lesion_id"].value_counts().idxmax()
+    rows = split.index[split["lesion_id"] == lesion]
+    assert len(rows) > 1
+    split.loc[rows[0], "part"] = "fold1"
+    split.to_csv(tmp_path / "leaky.csv", index=False)
+    with pytest.raises(DatasetError, match=lesion):
+        crossval(data=drawn_data, out=tmp_path / "out", config=config, split=tmp_path / "leaky.csv")
+    with pytest.raises(AssertionError, match="a training was started"):
+        crossval(data=drawn_data, out=tmp_path / "out", config=config, split=tmp_path / "leaky.csv", guard=False)
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("changed", "asked", "sentence"),
+    [
+        ({"task": "binary"}, {}, "seven diagnoses; leave --task out"),
+        ({}, {"views": 3}, "views must be one of 1, 2, 4, 8; 3"),
+        ({}, {"folds": (0, 7)}, "must be in the split; it has fold0, fold1"),
+    ],
+)
+def test_what_cannot_be_cross_validated_is_refused_before_any_training(
+    changed, asked, sentence, drawn_data, split_file, config, tmp_path
+):
+    with pytest.raises(ConfigurationError, match=sentence):
+        crossval(data=drawn_data, out=tmp_path, config=replace(config, **changed), split=split_file, **asked)
+
+
+def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_file, config, tmp_path, monkeypatch):
+    started: list[TrainingConfig] = []
+
+    def train(*, config: TrainingConfig, **_: object) -> RunState:
+        started.append(config)
+        return RunState(config, "split")
+
+    monkeypatch.setattr(training, "train", train)
+    for fold in FOLDS:
+        (tmp_path / fold).mkdir()
+        known = RunState(replace(config, validation=fold), splits.fingerprint(splits.read(split_file)))
+        write_state(known, tmp_path / fold)
+    places = {"data": drawn_data, "out": tmp_path / "out", "split": split_file}
+
+    with pytest.raises(ConfigurationError, match=r"validated on fold0, so it has learned from lesions of fold1"):
+        crossval(config=replace(config, weights=str(tmp_path / "fold0" / "best.keras")), **places)
+    assert not started
+    with pytest.raises(TrainingError, match=r"stopped in fold0; go on with --resume"):
+        crossval(config=replace(config, weights=str(tmp_path / "{fold}" / "best.keras")), **places)
+    assert started[0].weights == str(tmp_path / "fold0" / "best.keras")
+
+
+def test_the_columns_of_the_answers_are_in_the_taxonomys_order(crossed):
+    columns = list(pd.read_csv(crossed / "oof.csv").columns)
+    expected = [f"{kind}_{code}" for kind in ("log_p", "p") for code in CODES]
+    assert columns == ["image_id", "lesion_id", "dx", "fold", *expected]

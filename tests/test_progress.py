@@ -1,0 +1,32 @@
+"""Progress of trainings: the lines that are left behind where the output is a file."""
+
+from dataclasses import fields
+
+from skin_model.entities import EpochRecord
+from skin_model.progress import TrainingProgress
+
+EPOCH = EpochRecord(**dict.fromkeys((f.name for f in fields(EpochRecord)), 0.0) | {"epoch": 1})
+
+
+def test_each_training_is_announced_and_each_epoch_is_one_line_with_the_time_left_over_all(capsys):
+    with TrainingProgress(epochs=2, runs=2) as progress:
+        progress.check(10, 70)
+        progress.run("fold0", 0, 2)
+        for batch in (1, 2, 3):
+            progress.batch(0, batch, 3, 0.5)
+        progress.epoch(EPOCH, True)
+        progress.answer(10, 70)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "fold0 (1 of 2)"
+    assert second.startswith("epoch   1  loss 0.0000")
+    assert "  best" in second
+    assert "at most 0:00:0" in second
+
+
+def test_the_bar_counts_the_batches_of_all_trainings_and_skips_those_that_were_done_before():
+    with TrainingProgress(epochs=4, runs=3) as progress:
+        progress.run("fold1", 1, 3)
+        progress.batch(2, 1, 10, 0.5)  # a run that is taken up in its third epoch
+        task = progress._progress.tasks[0]
+        assert (task.completed, task.total) == (1 * 40 + 20 + 1, 120)
+        assert len(task._progress) == 1  # the batches of before do not count for the speed

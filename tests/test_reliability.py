@@ -1,0 +1,93 @@
+"""Calibration figures against scikit-learn, against bins made by hand, and on models known to be calibrated or not."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss
+
+from skin_model.evaluation import reliability
+from skin_model.evaluation.scored import Scored
+from skin_model.taxonomy import CODES
+
+
+def drawn(seed, rows, power=1.0):
+    """Labels drawn from probabilities that are then sharpened by a power: 1 leaves them calibrated."""
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.full(7, 0.4), size=rows) * 0.98 + 0.02 / 7
+    labels = np.array([random.choice(7, p=row) for row in probabilities])
+    sharp = probabilities**power
+    return Scored.of(labels, sharp / sharp.sum(axis=1, keepdims=True), None)
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return reliability.calibration(drawn(0, 600))
+
+
+def test_brier_scores_are_scikit_learns():
+    scored = drawn(1, 300)
+    found = reliability.calibration(scored)
+    expected = brier_score_loss(scored.labels, scored.probabilities, labels=range(7), scale_by_half=False)
+    assert found["brier"]["value"] == pytest.approx(expected)
+    assert found["malignant.brier"]["value"] == pytest.approx(
+        brier_score_loss(scored.malignant, scored.malignant_probability)
+    )
+
+
+def test_the_class_wise_error_is_the_mean_over_classes_of_the_gaps_in_bins_of_equal_mass(calibrated):
+    scored = drawn(0, 600)
+    errors = []
+    for index, code in enumerate(CODES):
+        p = scored.probabilities[:, index]
+        gaps = [
+            abs(p[rows].mean() - np.mean(scored.labels[rows] == index)) * len(rows) / 600
+            for rows in np.array_split(np.argsort(p), 15)
+        ]
+        errors.append(sum(gaps))
+        assert calibrated[f"{code}.ece"]["value"] == pytest.approx(sum(gaps))
+    assert calibrated["classwise_ece"]["value"] == pytest.approx(np.mean(errors))
+
+
+def test_the_reliability_diagram_is_scikit_learns(calibrated):
+    scored = drawn(0, 600)
+    share, given = calibration_curve(scored.malignant, scored.malignant_probability, n_bins=15, strategy="quantile")
+    bins = calibrated["reliability"]["malignant"]
+    assert [b["images"] for b in bins] == [40] * 15
+    assert [b["value"] for b in bins] == pytest.approx(share.tolist())
+    assert [b["probability"] for b in bins] == pytest.approx(given.tolist())
+    assert all(b["interval"][0] <= b["value"] <= b["interval"][1] for b in bins)
+
+
+def test_a_calibrated_model_is_inside_the_noise_and_an_overconfident_one_is_not(calibrated):
+    sharp = reliability.calibration(drawn(0, 600, power=3))
+    for key in ("ece", "classwise_ece", "malignant.ece"):
+        assert calibrated[key]["inside_noise"] is True
+        assert sharp[key]["inside_noise"] is False
+        assert 0 < calibrated[key]["if_calibrated"]["mean"] < calibrated[key]["if_calibrated"]["high"]
+
+
+def test_the_simulated_noise_is_that_of_truths_drawn_from_the_same_probabilities(calibrated):
+    """Drawn afresh two hundred times, a calibrated model's error lies at or below the bound about 95 times in 100."""
+    scored = drawn(0, 600)
+    random = np.random.default_rng(5)
+    top = scored.probabilities.max(axis=1)
+    errors = [reliability.Ranking(top).ece(np.ones((1, 600)), random.random(600) < top)[0] for _ in range(200)]
+    noise = calibrated["ece"]["if_calibrated"]
+    assert noise["mean"] == pytest.approx(np.mean(errors), rel=0.1)
+    assert 0.88 < np.mean(np.array(errors) <= noise["high"]) < 0.99
+
+
+def test_a_binary_model_has_the_malignant_figures_alone():
+    seven = drawn(2, 200)
+    found = reliability.calibration(Scored.of(seven.labels, seven.malignant_probability[:, None], None))
+    assert set(found) == {"malignant.ece", "malignant.brier", "reliability"}
+    assert set(found["reliability"]) == {"malignant"}
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_even_a_handful_of_images_gives_plain_json(rows):
+    found = reliability.calibration(drawn(3, rows))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert sum(b["images"] for b in found["reliability"]["top"]) == rows
