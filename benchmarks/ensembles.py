@@ -1,0 +1,64 @@
+"""Would several networks together be better?  Figures on a validation fold for each run and for all of them averaged.
+
+    python -m benchmarks.ensembles --data ../shared/data/ham10000 RUN RUN ...
+
+Each run must keep the same fold apart; log probabilities are averaged over four views, then over the networks, and
+every line is at its own best temperature.  The test part is not touched.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skin_model import imaging
+from skin_model.conversion import load_keras
+from skin_model.dataset import ham10000, splits
+from skin_model.dataset.labels import class_indices
+from skin_model.evaluation import calibration, metrics
+from skin_model.inference import to_logits, turned
+from skin_model.services import prediction
+from skin_model.training.state import read_state
+
+VIEWS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    options = parser.parse_args()
+    folds = {(read_state(run).split, read_state(run).config.validation) for run in options.runs}
+    if len(folds) > 1:
+        sys.exit("The runs keep different folds apart: no picture is new to all of them.")
+    table = ham10000.read(options.data).table
+    kept_apart = splits.assign(table, splits.read(options.runs[0] / "split.csv")) == next(iter(folds))[1]
+    table = table[kept_apart]
+    labels = class_indices(table["dx"])
+    print(f"{len(table)} images of {next(iter(folds))[1]}, {VIEWS} views")
+    print("balanced accuracy  macro AUC  macro F1  log loss  malignant AUC")
+    logits = {run.name: answers(run, table) for run in options.runs}
+    for name, values in {**logits, "all": np.mean(list(logits.values()), axis=0)}.items():
+        p = calibration.softmax(values, calibration.fit_temperature(values, labels))
+        s = metrics.score(labels, p, threshold=0.5)
+        print(
+            f"{s['balanced_accuracy']:17.3f}  {s['macro_auc']:9.4f}  {s['macro_f1']:8.3f}  {s['log_loss']:8.4f}  "
+            f"{s['malignant']['auc']:13.4f}  {name}"
+        )
+
+
+def answers(run: Path, table: pd.DataFrame) -> np.ndarray:
+    """Log probabilities (N, 7) of a run's best network, averaged over the views."""
+    model = load_keras(run / "best.keras")
+    squares = np.stack(
+        [item.square for item in prediction.readable(prediction.load(table["path"], model.input_shape[1]))]
+    )
+    views = turned(squares, VIEWS)
+    outputs = [model.predict_on_batch(imaging.to_network(views[i : i + 64])) for i in range(0, len(views), 64)]
+    return to_logits(np.concatenate(outputs)).reshape(VIEWS, len(table), -1).mean(0)
+
+
+if __name__ == "__main__":
+    main()
