@@ -7,9 +7,11 @@ many steps on one batch that already lies in memory.  The first epoch, which tra
 """
 
 import resource
+import shutil
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,25 +22,32 @@ import pandas as pd
 from benchmarks.measuring import Comparison, arguments, folder_of, parsed, photographs, report
 from skin_model import bundle, networks
 from skin_model.bundle import Bundle
+from skin_model.dataset.labels import targets
+from skin_model.dataset.pipeline import Batches
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.taxonomy import CODES
 from skin_model.training import run
+from skin_model.training.losses import loss_for
+from skin_model.training.state import RunState, write_state
 
+SPLIT = "benchmark"
 VALIDATION = 14
 
 
-def configuration(made: Bundle, epochs: int) -> TrainingConfig:
+def configuration(made: Bundle, epochs: int, folder: Path) -> TrainingConfig:
     """The bundle's own last training, on the bundled network itself, with standard augmentation."""
     known = {field.name for field in fields(TrainingConfig)}
     own = TrainingConfig(**{k: v for k, v in made.manifest.training.items() if k in known})
-    weights = str(made.path("network.keras"))
+    folder.mkdir()
+    write_state(RunState(replace(own, weights=None), SPLIT), folder)  # a training asks where its weights come from
+    weights = str(shutil.copyfile(made.path("network.keras"), folder / "best.keras"))
     return replace(own, epochs=epochs, weights=weights, augmentation="standard", patience=1000, warmup_epochs=0.0)
 
 
 class FromMemory:
     """The twin: the same network, loss and optimizer, and one batch that is fed again and again."""
 
-    def __init__(self, config: TrainingConfig, steps: int) -> None:
+    def __init__(self, config: TrainingConfig, table: pd.DataFrame) -> None:
         import keras
         import tensorflow as tf
 
@@ -46,19 +55,17 @@ class FromMemory:
             config.network, size=config.size, task=config.task, weights=config.weights, dropout=config.dropout,
             frozen=config.frozen,
         )  # fmt: skip
+        truth = targets(table["dx"], config.task)
         kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}
-        loss = keras.losses.CategoricalCrossentropy if config.task == "diagnosis" else keras.losses.BinaryCrossentropy
         self.model.compile(
             optimizer=kinds[config.optimizer](1e-5, weight_decay=config.weight_decay or None),
-            loss=loss(label_smoothing=config.label_smoothing),
+            loss=loss_for(config, truth),
             metrics=["accuracy"],
             jit_compile=False,
         )
-        rng = np.random.default_rng(0)
-        images = rng.random((config.batch, config.size, config.size, 3), np.float32)
-        dx = pd.Series([CODES[i % len(CODES)] for i in range(config.batch)])
-        batch = (images, run.targets(dx, config.task), np.ones(config.batch, np.float32))
-        self.batches = tf.data.Dataset.from_tensors(batch).repeat(steps)
+        source = Batches(table["path"].tolist(), truth, np.ones(len(table), np.float32), config.size, config.batch)
+        batch = source.get(0, 0, source.order(0))
+        self.batches = tf.data.Dataset.from_tensors(batch).repeat(len(source))
         self.model.fit(self.batches.take(2), verbose=0)
 
     def seconds(self) -> float:
@@ -72,8 +79,6 @@ def main() -> None:
     parser = arguments("Training on the real pipeline against the same step fed from memory.", rounds=3)
     parser.add_argument("--images", type=int, default=640, help="training images, rounded up to whole batches")
     args = parsed(parser)
-    config = configuration(bundle.read(args.model), args.rounds + 1)
-    steps = -(-args.images // config.batch)
     real: list[float] = []
     memory: list[float] = []
     peak: list[float] = []
@@ -82,18 +87,22 @@ def main() -> None:
     def after_epoch(record: EpochRecord, best: bool) -> None:
         if record.epoch == 1:
             peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # MiB on Linux, before the twin
-            twin.append(FromMemory(config, steps))
+            twin.append(FromMemory(config, table))
             return
         real.append(record.seconds)
         memory.append(twin[0].seconds())
 
-    pictures, source = photographs(args.data, steps * config.batch)
-    with folder_of(pictures) as folder, tempfile.TemporaryDirectory() as results:
+    with ExitStack() as stack:
+        results = stack.enter_context(tempfile.TemporaryDirectory())
+        config = configuration(bundle.read(args.model), args.rounds + 1, Path(results) / "start")
+        steps = -(-args.images // config.batch)
+        pictures, source = photographs(args.data, steps * config.batch)
+        folder = stack.enter_context(folder_of(pictures))
         paths = sorted(Path(folder).iterdir())
         table = pd.DataFrame({"path": paths, "dx": [CODES[i % len(CODES)] for i in range(len(paths))]})
         run.train(
             config=config, training=table, validation=table[:VALIDATION], folder=Path(results) / "run",
-            data="benchmark", on_epoch=after_epoch,
+            split=SPLIT, on_epoch=after_epoch,
         )  # fmt: skip
     ours, against = (len(pictures) / statistics.median(t) for t in (real, memory))
     report(

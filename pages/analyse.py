@@ -24,7 +24,8 @@ UNEXPECTED = "Something went wrong inside this tool and nothing was judged. Try 
 def take_in(*, ready: bool) -> None:
     """Offer the uploader and the examples, and judge what was given once the model is ready.
 
-    Each judged file gets a fresh uploader, so that the next one can be dropped at once.
+    Each judged file gets a fresh uploader, so that the next one can be dropped at once.  Streamlit may break a run off
+    at any of its calls to start another: the file is let go only once its answer is kept.
     """
     view = st.session_state
     round_ = view.setdefault("uploads", 0)
@@ -32,12 +33,14 @@ def take_in(*, ready: bool) -> None:
     chosen: Example | None = view.get("chosen")
     if not ready or (upload is None and chosen is None):
         return
-    view.uploads, view.chosen = round_ + 1, None
     with st.spinner("Analysing …"):
         if upload is not None:
-            judge(upload.name, take_bytes(upload))
+            judge(upload.name, upload.getvalue())
         elif chosen is not None:
             judge(chosen.path.name, chosen.path, chosen)
+    view.uploads, view.chosen = round_ + 1, None
+    if upload is not None:
+        forget(upload)
     st.rerun()
 
 
@@ -77,13 +80,11 @@ def uploader(label: str, round_: int) -> UploadedFile | None:
     return upload
 
 
-def take_bytes(upload: UploadedFile) -> bytes:
-    """The bytes of an upload, which Streamlit would otherwise keep in memory until the browser leaves."""
-    data = upload.getvalue()
+def forget(upload: UploadedFile) -> None:
+    """Drop the bytes of an upload, which Streamlit would otherwise keep in memory until the browser leaves."""
     context = get_script_run_ctx()
     if context is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, upload.file_id)
-    return data
 
 
 def judge(name: str, source: bytes | Path, example: Example | None = None) -> None:

@@ -30,7 +30,7 @@ def train_a_step(model, squares: np.ndarray) -> float:
     units, count = model.output_shape[-1], len(squares)
     targets = np.eye(7, dtype=np.float32)[:count] if units > 1 else np.arange(count, dtype=np.float32)[:, None] % 2
     loss = "categorical_crossentropy" if units > 1 else "binary_crossentropy"
-    model.compile(keras.optimizers.SGD(0.1), loss=loss, run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.01), loss=loss, run_eagerly=True)
     return float(model.train_on_batch(squares / np.float32(255), targets))
 
 
@@ -74,8 +74,8 @@ def served(folder: Path, model) -> Classifier:
     return Classifier(bundle.Bundle(folder, bundle.write_manifest(folder, manifest)))
 
 
-# Each kind of layer once: the larger EfficientNets have those of the smallest.
-SERVED = {"custom_cnn", "vgg_like", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "resnet50", "efficientnet_b0"}
+# Either head, and each kind of layer that behaves otherwise when served; the others would take minutes.
+SERVED = {"custom_cnn", "vgg_like", "mobilenet", "mobilenet_v3_small"}
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)

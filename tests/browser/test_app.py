@@ -53,6 +53,7 @@ def map_of(page: Page, name: str, diagnosis: str = "") -> Locator:
     ending = f'[alt$="for {diagnosis}"]' if diagnosis else ""
     picture = page.locator(f'.viewer img[alt^="{name}: "]{ending}')
     expect(picture).to_be_visible()
+    expect_settled(page)  # until then Streamlit keeps what was shown before beside it
     return picture
 
 

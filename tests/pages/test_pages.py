@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -124,6 +125,24 @@ def test_every_page_opened_cold_shows_the_disclaimer_in_every_state(services: Se
         "research and education",
     ):
         assert part in text
+
+
+def test_a_run_that_is_broken_off_while_analysing_loses_no_picture(services: Services) -> None:
+    app = open_page("pages/analyse.py")
+    analyse, calls = services.analyse, []
+
+    def broken_off_once(*, data: bytes) -> Analysis:
+        calls.append(data)
+        if len(calls) == 1:  # as Streamlit does where another run is asked for meanwhile
+            st.rerun()
+        return analyse(data=data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis_service, "analyse", broken_off_once)
+        upload(app, picture())
+    assert calls == [picture(), picture()]
+    assert not app.error
+    assert "Malignant probability" in words(app)
 
 
 @pytest.mark.parametrize("page", PAGES)
