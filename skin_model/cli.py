@@ -11,6 +11,7 @@ from pathlib import Path
 
 from skin_model import files
 from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, training
+from skin_model.entities import SEXES, SITES, Patient
 from skin_model.errors import ImageError, SkinModelError
 
 
@@ -82,6 +83,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files and folders")
     _add_model(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers there, one object per image")
+    parser.add_argument("--age", type=int, metavar="YEARS", help="of the patient, for models that take it")
+    parser.add_argument("--sex", choices=SEXES, help="of the patient, for models that take it")
+    parser.add_argument("--site", choices=SITES, help="of the lesion, for models that take it")
     parser.set_defaults(run=_predict)
 
 
@@ -137,12 +141,13 @@ def _predict(options: argparse.Namespace) -> int:
     paths = list(prediction.listed(options.paths))
     if not paths:
         raise ImageError("No image was found. Name image files, or folders that hold some.")
+    patient = Patient(options.age, options.sex, options.site)
     failed = 0
     objects = []
     with _json_file(options.json) as write:
         classifier = workspace.load(options.model)
         with steps("judging") as advance:
-            for judged in prediction.predict(classifier=classifier, paths=paths):
+            for judged in prediction.predict(classifier=classifier, paths=paths, patient=patient):
                 objects.append(judged.to_json())
                 advance(len(objects), len(paths))
                 if judged.prediction is None:

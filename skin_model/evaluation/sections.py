@@ -35,7 +35,20 @@ def sections(details: dict[str, Any]) -> list[Section]:
     if not details:
         return []
     return [_points(details), _calibration(details["calibration"]), _sets(details["prediction_sets"]),
-            *_subgroups(details["subgroups"])]  # fmt: skip
+            *_patients(details.get("patients")), *_subgroups(details["subgroups"])]  # fmt: skip
+
+
+def _patients(patients: dict[str, Any] | None) -> list[Section]:
+    """What the same model comes to where nothing is known of the patient."""
+    if patients is None:
+        return []
+    known = ", ".join(f"{column} of {100 * share:.0f} %" for column, share in patients["known"].items())
+    sentence = (
+        f"The figures above were measured with what is known of the patients: {known} of the images. Without any of "
+        "it, the same model comes to:"
+    )
+    rows = [tuple(row) for row in patients["pictures_alone"]]
+    return [Section("Without the patient's particulars", (sentence,), ("figure", "value", "95 % interval"), rows)]
 
 
 def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:

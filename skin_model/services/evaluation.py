@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from skin_model.evaluation import metrics, report
 from skin_model.evaluation.details import measure
 from skin_model.evaluation.scored import Scored
 from skin_model.inference import Classifier
+from skin_model.patients import of_table
 from skin_model.services import prediction
 
 OnProgress = Callable[[int, int], None]  # (done, total)
@@ -31,13 +32,15 @@ class Answered:
 
     Attributes:
         table: their rows.
-        logits: float64 (n, K).
+        logits: float64 (n, K), of pictures and patients where the model takes both.
+        pictures: float64 (n, K), of the pictures alone.
         excluded: number of images left out because the model had met them.
         allow_seen: whether such images were scored all the same.
     """
 
     table: pd.DataFrame
     logits: np.ndarray
+    pictures: np.ndarray
     excluded: int
     allow_seen: bool = False
 
@@ -104,13 +107,15 @@ def answer(
         known = table["image_id"].isin(seen["image_id"])
         known |= table["lesion_id"].notna() & table["lesion_id"].isin(seen["lesion_id"].dropna())
         scored, seen_pixels = table[~known], frozenset(seen["pixels"])
-    positions, logits = answer_rows(classifier, scored, seen_pixels, on_progress)
+    positions, pictures = answer_rows(classifier, scored, seen_pixels, on_progress)
     if not positions:
         raise DatasetError(
             f"The model {classifier.manifest.model_version} has met all {len(table)} images in its training; "
             "nothing is left to score honestly. Give other images, or add --allow-seen to score them all the same."
         )
-    return Answered(scored.iloc[positions], logits, len(table) - len(positions), allow_seen)
+    scored = scored.iloc[positions]
+    logits = classifier.with_patients(pictures, of_table(scored))
+    return Answered(scored, logits, pictures, len(table) - len(positions), allow_seen)
 
 
 def figures(classifier: Classifier, answered: Answered) -> dict[str, Any]:
@@ -137,7 +142,15 @@ def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
     if manifest.balanced_threshold is not None:
         thresholds["balanced"] = manifest.balanced_threshold
     scored = Scored.of(class_indices(table["dx"]), classifier.probabilities(answered.logits), lesion_groups(table))
-    return measure(scored, table, thresholds=thresholds, sets=manifest.prediction_sets)
+    found = measure(scored, table, thresholds=thresholds, sets=manifest.prediction_sets)
+    if manifest.metadata:
+        known = table[list(manifest.metadata)].notna()
+        pictures = figures(classifier, replace(answered, logits=answered.pictures))
+        found["patients"] = {
+            "known": known.mean().to_dict(),
+            "pictures_alone": [list(row) for row in report.table(pictures)],
+        }
+    return found
 
 
 def lesion_groups(table: pd.DataFrame) -> np.ndarray | None:
@@ -172,7 +185,7 @@ def answer_rows(
     seen_pixels: frozenset[str] = frozenset(),
     on_progress: OnProgress | None = None,
 ) -> tuple[list[int], np.ndarray]:
-    """The model's logits for the rows of a table.
+    """The model's logits for the pictures of a table's rows.
 
     Args:
         classifier: the model.

@@ -12,8 +12,8 @@ import numpy as np
 from skin_model import imaging
 from skin_model.dataset.layout import image_files
 from skin_model.dataset.pipeline import READERS
-from skin_model.entities import Prediction
-from skin_model.errors import DatasetError, ImageError
+from skin_model.entities import Patient, Prediction
+from skin_model.errors import ConfigurationError, DatasetError, ImageError
 from skin_model.inference import Classifier
 
 BATCH = 32
@@ -54,24 +54,34 @@ class Judged:
         }
 
 
-def predict(*, classifier: Classifier, paths: Iterable[Path], views: int | None = None) -> Iterator[Judged]:
+def predict(
+    *, classifier: Classifier, paths: Iterable[Path], views: int | None = None, patient: Patient | None = None
+) -> Iterator[Judged]:
     """Judge files and folders, one answer per image in the order given; a bad file never stops the others.
 
     Args:
         classifier: a loaded seven-class model.
         paths: image files, or folders whose images (by suffix) are taken recursively, sorted.
         views: views to average; the bundle's own number by default.
+        patient: what is known of the patient whose pictures these are.
 
     Raises:
         BundleError: for a model without the seven classes.
+        ConfigurationError: a patient for a model that judges pictures alone.
     """
     classifier.require_diagnosis()
+    patient = patient or Patient()
+    if patient != Patient() and not classifier.manifest.metadata:
+        raise ConfigurationError(
+            f"The model {classifier.manifest.model_version} judges pictures alone; leave age, sex and site out."
+        )
     size = classifier.manifest.size
     for group in batches(load(listed(paths), size)):
         squares = [item.square for item in group if not item.error]
         probabilities: Iterator[np.ndarray] = iter(())
         if squares:
-            probabilities = iter(classifier.probabilities(classifier.answer(np.stack(squares), views).logits))
+            logits = classifier.answer(np.stack(squares), views).logits
+            probabilities = iter(classifier.probabilities(classifier.with_patients(logits, [patient] * len(squares))))
         for item in group:
             prediction = None
             if not item.error:
