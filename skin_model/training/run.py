@@ -24,7 +24,7 @@ from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropo
 from skin_model.training.losses import loss_for, metric_for, registered
 from skin_model.training.schedules import freeze_backbone, optimizer_for, thaw_backbone
 from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
-from skin_model.training.validation import judge
+from skin_model.training.validation import judge, unjudged
 
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
 
@@ -33,7 +33,7 @@ def train(
     *,
     config: TrainingConfig,
     training: pd.DataFrame,
-    validation: pd.DataFrame,
+    validation: pd.DataFrame | None,
     folder: Path,
     split: str,
     resume: bool = False,
@@ -44,7 +44,7 @@ def train(
 
     Args:
         config: all settings.
-        training, validation: tables with columns `path` and `dx`.
+        training, validation: tables with columns `path` and `dx`; without validation the last epoch is the best.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written.
         split: fingerprint of the split; a resumed run must have the same.
         resume: go on from the folder's last finished epoch.
@@ -58,7 +58,8 @@ def train(
         state = _start(config, folder, split, resume)
         if state.finished and not _checkpoint(folder, state.epoch).exists():
             return state
-        train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
+        train_batches = _batches(config, training)
+        val_batches = None if validation is None else _batches(config, validation, validate=True)
         import cv2
         import keras
 
@@ -77,7 +78,7 @@ def _go_on(
     model: Any,
     folder: Path,
     train_batches: Batches,
-    val_batches: Batches,
+    val_batches: Batches | None,
     on_batch: OnBatch | None,
     on_epoch: OnEpoch | None,
 ) -> RunState:
@@ -187,10 +188,10 @@ def _compile(model: Any, config: TrainingConfig, batches: Batches, head_only: bo
     )
 
 
-def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, seconds: float) -> EpochRecord:
-    """Validate, and note the epoch."""
+def _record(model: Any, logs: dict[str, float], batches: Batches | None, epoch: int, seconds: float) -> EpochRecord:
+    """Validate where there are images for it, and note the epoch."""
     with averaged(model):
-        figures = judge(model, batches)
+        figures = judge(model, batches) if batches else unjudged(model)
     if figures is None:  # the last step of the epoch may be the one that breaks the weights
         raise TrainingError(diverged(logs["loss"], epoch))
     return EpochRecord(
