@@ -29,6 +29,8 @@ def main() -> None:
     folds = {(read_state(run).split, read_state(run).config.validation) for run in options.runs}
     if len(folds) > 1:
         sys.exit("The runs keep different folds apart: no picture is new to all of them.")
+    if next(iter(folds))[1] == "none":
+        sys.exit("The runs were trained on all folds: no picture of these is new to them.")
     table = ham10000.read(options.data).table
     kept_apart = splits.assign(table, splits.read(options.runs[0] / "split.csv")) == next(iter(folds))[1]
     table = table[kept_apart]

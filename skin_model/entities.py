@@ -223,13 +223,13 @@ class TrainingConfig:
         "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
     )
     patience: int = _option(8, "epochs without a better figure before training stops")
-    validation: str = _option("fold0", "part of the split that chooses the best epoch")
+    validation: str = _option("fold0", "fold that chooses the best epoch; none trains on all and keeps the last epoch")
     seed: int = _option(0, "source of order, augmentation, dropout and new weights")
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"fold\d", self.validation):
+        if not re.fullmatch(r"fold\d|none", self.validation):
             raise ConfigurationError(
-                f"validation must be a fold of the split, such as fold0; {self.validation!r} was given. "
+                f"validation must be a fold of the split, such as fold0, or none; {self.validation!r} was given. "
                 "The test and calibration parts stay untouched."
             )
         for name, low, high in (
@@ -284,14 +284,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one finished epoch came to; validation figures are those of the task's own classes."""
+    """What one finished epoch came to; validation figures are of the task's own classes, None without validation."""
 
     epoch: int
     loss: float
     accuracy: float
-    val_loss: float
-    val_accuracy: float
-    val_balanced_accuracy: float
-    val_macro_auc: float
+    val_loss: float | None
+    val_accuracy: float | None
+    val_balanced_accuracy: float | None
+    val_macro_auc: float | None
     learning_rate: float
     seconds: float

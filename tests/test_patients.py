@@ -121,7 +121,7 @@ def test_the_predict_command_takes_the_patient_for_models_that_do(told, made, dr
 
     unknown, old = asked(), asked("--age=80", "--sex=male", "--site=face")
     assert unknown[0] == old[0] == 0
-    assert np.abs(np.subtract(unknown[1], old[1])).max() > 1e-3
+    assert unknown[1] != old[1]
     assert sum(old[1]) == pytest.approx(1, abs=1e-5)
     assert asked("--age=300") == (2, [])
     assert "between 0 and 120" in capsys.readouterr().err

@@ -112,7 +112,8 @@ def _train(options: argparse.Namespace) -> int:
             on_batch=progress.batch,
             on_epoch=progress.epoch,
         )
-    print(f"best epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
+    kept = "last" if config.validation == "none" else "best"
+    print(f"{kept} epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
     return OK
 
 

@@ -23,7 +23,7 @@ def train(
     on_batch: run.OnBatch | None = None,
     on_epoch: run.OnEpoch | None = None,
 ) -> run.RunState:
-    """Train one network on all folds but the validation fold; the test and calibration parts stay untouched.
+    """Train one network on all folds but the validation fold, if any; test and calibration part stay untouched.
 
     Args:
         data: HAM10000 or ISIC challenge folder.
@@ -51,8 +51,8 @@ def train(
     else:
         parts = splits.draw(table, seed=config.seed)
     rows = splits.place(table, parts)
-    part = rows["part"]
-    if config.validation not in set(part):
+    part, validated = rows["part"], config.validation != "none"
+    if validated and config.validation not in set(part):
         raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(set(part)))}.")
     if config.teachers:
         teaching.check(config, splits.fingerprint(parts))
@@ -67,7 +67,7 @@ def train(
     return run.train(
         config=config,
         training=learned,
-        validation=rows[part == config.validation],
+        validation=rows[part == config.validation] if validated else None,
         folder=folder,
         split=splits.fingerprint(parts),
         resume=resume,

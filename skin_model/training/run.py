@@ -24,7 +24,7 @@ from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropo
 from skin_model.training.losses import loss_for, metric_for, registered
 from skin_model.training.schedules import freeze_backbone, freeze_first, optimizer_for
 from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
-from skin_model.training.validation import judge
+from skin_model.training.validation import judge, unjudged
 
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
 
@@ -33,7 +33,7 @@ def train(
     *,
     config: TrainingConfig,
     training: pd.DataFrame,
-    validation: pd.DataFrame,
+    validation: pd.DataFrame | None,
     folder: Path,
     split: str,
     resume: bool = False,
@@ -45,7 +45,7 @@ def train(
     Args:
         config: all settings.
         training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization; the
-            first one with `teachers` also `TAUGHT`.
+            first one with `teachers` also `TAUGHT`.  Without validation the last epoch is the best.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written.
         split: fingerprint of the split; a resumed run must have the same.
         resume: go on from the folder's last finished epoch.
@@ -59,7 +59,8 @@ def train(
         state = _start(config, folder, split, resume)
         if state.finished and not _checkpoint(folder, state.epoch).exists():
             return state
-        train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
+        train_batches = _batches(config, training)
+        val_batches = None if validation is None else _batches(config, validation, validate=True)
         import cv2
         import keras
 
@@ -78,7 +79,7 @@ def _go_on(
     model: Any,
     folder: Path,
     train_batches: Batches,
-    val_batches: Batches,
+    val_batches: Batches | None,
     on_batch: OnBatch | None,
     on_epoch: OnEpoch | None,
 ) -> RunState:
@@ -198,10 +199,10 @@ def _compile(model: Any, config: TrainingConfig, batches: Batches, head_only: bo
     )
 
 
-def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, seconds: float) -> EpochRecord:
-    """Validate, and note the epoch."""
+def _record(model: Any, logs: dict[str, float], batches: Batches | None, epoch: int, seconds: float) -> EpochRecord:
+    """Validate where there are images for it, and note the epoch."""
     with averaged(model):
-        figures = judge(model, batches)
+        figures = judge(model, batches) if batches else unjudged(model)
     if figures is None:  # the last step of the epoch may be the one that breaks the weights
         raise TrainingError(diverged(logs["loss"], epoch))
     return EpochRecord(
