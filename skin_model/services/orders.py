@@ -9,17 +9,32 @@ from typing import Any
 import pandas as pd
 
 from skin_model import bundle, files, settings
-from skin_model.entities import DataSet, EpochRecord, Job, TrainingConfig
+from skin_model.entities import (
+    AUGMENTATIONS,
+    BALANCES,
+    LOSSES,
+    MIXES,
+    MONITORS,
+    OPTIMIZERS,
+    TASKS,
+    DataSet,
+    EpochRecord,
+    Job,
+    TrainingConfig,
+)
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.inference import VIEWS
 from skin_model.jobs import keeper, queue
+from skin_model.networks import NETWORKS
 from skin_model.services import workspace
+from skin_model.services.attempts import furthest
 from skin_model.store import database, records
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, write_state
 
 EPOCH = "epoch"  # name of the step that each finished epoch leaves
 IN_USE = "model in use"  # as starting weights
+_FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
                              "frozen": 0.0},
@@ -31,6 +46,25 @@ PRESETS: dict[str, dict[str, Any]] = {
 def new_id() -> str:
     """An id for a job to be; a form keeps it, so that pressing twice starts one job."""
     return uuid.uuid4().hex
+
+
+def choices() -> dict[str, tuple[str, ...]]:
+    """Setting -> what it may be, for those that are chosen by name."""
+    return {
+        "network": tuple(NETWORKS), "task": TASKS, "optimizer": OPTIMIZERS, "loss": LOSSES, "balance": BALANCES,
+        "augmentation": AUGMENTATIONS, "mix": MIXES, "monitor": MONITORS,
+    }  # fmt: skip
+
+
+def starting_weights() -> dict[str, str | None]:
+    """Name -> starting weights: none, ImageNet's, the model in use, or a finished training that is still here."""
+    known: dict[str, str | None] = {
+        "new (random)": None, "ImageNet (fetched by Keras)": "imagenet", "the model in use": IN_USE
+    }  # fmt: skip
+    for job in queue.listed(states=["done"], limit=50):
+        if job.kind == "train" and (folder := furthest(settings.load().runs / job.id)):
+            known[f"{job.order['name']}, version {job.outcome['version']}"] = str(folder / "best.keras")
+    return known
 
 
 def defaults() -> TrainingConfig:
@@ -82,27 +116,27 @@ def submit(
     Raises:
         ConfigurationError, TrainingError: naming what to mend.
     """
-    check(data_set=data_set, config=config)
-    if views not in VIEWS:
-        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
-    if not 0 < sensitivity <= 1:
-        raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
-    if config.weights == IN_USE:
-        config = replace(config, weights=_weights_in_use(data_set, config))
-    order = {
-        "name": name.strip() or f"{config.network} {config.size} px",
-        "data_set": data_set.id,
-        "data": data_set.name,
-        "fingerprint": data_set.fingerprint,
-        "config": asdict(config),
-        "views": views,
-        "sensitivity": sensitivity,
-        "actor": who,
-    }
+    order = _order(data_set, config, views, sensitivity) | {"actor": who}
+    order["name"] = name.strip() or f"{config.network} {config.size} px"
     _note(who, "start training", job, name=order["name"], data=data_set.name)
     queue.enqueue(kind="train", order=order, job=job)
     keeper.ensure_worker()
     return job
+
+
+def rehearse(*, data_set: DataSet, config: TrainingConfig, who: str, job: str) -> str:
+    """Queue a few steps of a training, to see whether they work and how long all would take; errors as `submit`."""
+    order = _order(data_set, config, 1, 0.95) | {"actor": who, "name": "trial of a few steps"}
+    queue.enqueue(kind="rehearse", order=order, job=job)
+    keeper.ensure_worker()
+    return job
+
+
+def estimate(job: Job) -> float:
+    """Seconds that a rehearsed training would take, all epochs used."""
+    measured, config, data = job.outcome, TrainingConfig(**job.order["config"]), job.order["images"]
+    judged = data["validation"] / config.batch * measured["batch"] * _FORWARD
+    return float(measured["start"] + config.epochs * (measured["batches"] * measured["batch"] + judged))
 
 
 def jobs(*, limit: int = 200) -> list[Job]:
@@ -139,6 +173,27 @@ def delete(*, job: str, who: str) -> None:
     _note(who, "delete job", job, name=found.order.get("name", ""), state=found.state)
 
 
+def _order(data_set: DataSet, config: TrainingConfig, views: int, sensitivity: float) -> dict[str, Any]:
+    """What a workflow needs to know; refuses what cannot succeed."""
+    check(data_set=data_set, config=config)
+    if views not in VIEWS:
+        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
+    if not 0 < sensitivity <= 1:
+        raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
+    if config.weights == IN_USE:
+        config = replace(config, weights=_weights_in_use(data_set, config))
+    validation = sum(images for images, _ in data_set.summary["parts"][config.validation].values())
+    return {
+        "data_set": data_set.id,
+        "data": data_set.name,
+        "fingerprint": data_set.fingerprint,
+        "images": {"validation": validation},
+        "config": asdict(config),
+        "views": views,
+        "sensitivity": sensitivity,
+    }
+
+
 def _note(who: str, action: str, job: str, **details: Any) -> None:
     with database.writing() as record:
         records.audit(record, actor=who, action=action, subject=job, **details)
@@ -163,8 +218,8 @@ def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:
     if not (folder / "run.json").is_file():
         known = {field.name for field in fields(TrainingConfig)} - {"weights"}
         trained = TrainingConfig(**{k: v for k, v in manifest.training.items() if k in known})
-        rows = pd.read_csv(made.path("history.csv")).itertuples(index=False)
-        history = tuple(EpochRecord(**row._asdict()) for row in rows)
+        rows = pd.read_csv(made.path("history.csv")).to_dict("records")
+        history = tuple(EpochRecord(**{str(key): value for key, value in row.items()}) for row in rows)
         folder.mkdir(parents=True, exist_ok=True)
         with files.whole(folder / "best.keras") as partial:
             shutil.copyfile(made.path("network.keras"), partial)

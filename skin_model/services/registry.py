@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from skin_model import bundle, settings, tracking
-from skin_model.entities import Promotion
+from skin_model.entities import DataSet, Job, Promotion
 from skin_model.errors import BundleError, ConfigurationError
+from skin_model.jobs import keeper, queue
 from skin_model.services import workspace
 from skin_model.store import database, records
 
@@ -99,6 +100,32 @@ def papers(version: Version) -> dict[str, Any]:
         "details": json.loads(made.text("details.json") or "{}"),
         "card": made.text("card.md"),
     }
+
+
+def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: str) -> str:
+    """Queue the comparison of a version with the one in use, on the test part of a data set."""
+    in_use = next(version for version in versions() if version.status == CHAMPION)
+    order = {
+        "name": f"version {in_use.number} against {challenger.number}",
+        "champion": str(folder(in_use)),
+        "challenger": str(folder(challenger)),
+        "versions": [in_use.number, challenger.number],
+        "data_set": data_set.id,
+        "data": data_set.name,
+        "fingerprint": data_set.fingerprint,
+        "actor": who,
+    }
+    queue.enqueue(kind="compare", order=order, job=job)
+    keeper.ensure_worker()
+    return job
+
+
+def comparison(*, challenger: Version) -> Job | None:
+    """The newest comparison of a version with the one in use now; None where there is none."""
+    past = history()
+    pair = [past[0].version if past else 1, challenger.number]
+    found = [job for job in queue.listed(limit=200) if job.kind == "compare" and job.order["versions"] == pair]
+    return queue.find(found[0].id) if found else None
 
 
 def promote(*, version: Version, who: str, reason: str) -> Promotion:

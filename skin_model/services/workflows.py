@@ -1,16 +1,21 @@
 """What workers carry out: each function is one workflow, called with a plain order, and durable by its steps."""
 
+import io
 import json
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from skin_model import bundle, files, settings, tracking
 from skin_model.entities import DataSet, EpochRecord, TrainingConfig
 from skin_model.errors import BundleError, TrainingError
 from skin_model.jobs.running import Running, step
-from skin_model.services import attempts, models, registry, training
+from skin_model.services import attempts, comparing, models, registry, training
 from skin_model.services.telling import Telling, sentences
 from skin_model.store import database, records
 from skin_model.training.state import RunState, read_state
@@ -44,7 +49,68 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
     return outcome | {"best_epoch": state.best_epoch, "epochs": state.epoch}
 
 
-WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {"train": train}
+def rehearse(order: dict[str, Any]) -> dict[str, float]:
+    """A few steps of a training, to catch settings that cannot work and to measure its pace; leaves nothing.
+
+    Args:
+        order: as for `train`.
+
+    Returns:
+        `start` (seconds until the first step was done), `batch` (seconds per step), `batches` per epoch.
+    """
+    me, config = Running.current(), TrainingConfig(**order["config"])
+    telling = Telling(me, config)
+    telling.stage("trying a few steps")
+    times: list[float] = []
+
+    def on_batch(epoch: int, batch: int, batches: int, loss: float) -> bool:
+        times.append(time.monotonic())
+        measured.update(batches=batches)
+        return telling.batch(epoch, batch, batches, loss) or len(times) > _REHEARSED
+
+    home, measured = settings.load().runs, dict[str, float]()
+    home.mkdir(parents=True, exist_ok=True)
+    with sentences(str(home)), tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=home) as folder:
+        began, data, split = time.monotonic(), _data_set(order), Path(folder) / "split.csv"
+        split.write_text(data.split, encoding="utf-8")
+        training.train(
+            data=data.folder, folder=Path(folder) / "run", config=config, split=split, guard=False, on_batch=on_batch
+        )
+    me.check()
+    pace = (times[-1] - times[0]) / max(1, len(times) - 1)
+    return {"start": times[0] - began, "batch": pace, **measured}
+
+
+def compare(order: dict[str, Any]) -> dict[str, Any]:
+    """Champion against challenger on the test part of a data set.
+
+    Args:
+        order: champion and challenger (folders of their bundles), data_set (id), fingerprint (of its split).
+
+    Returns:
+        `comparing.Comparison` as plain values.
+    """
+    from skin_model.inference import Classifier
+
+    me = Running.current()
+    me.check()
+
+    def on_progress(done: int, total: int) -> None:
+        me.check()
+        me.tell({"stage": "judging the test lesions", "done": done, "total": total, "memory": 0})
+
+    with sentences(str(settings.load().home)):
+        data = _data_set(order)
+        champion, challenger = (Classifier(bundle.read(Path(order[name]))) for name in ("champion", "challenger"))
+        split = pd.read_csv(io.StringIO(data.split), dtype=str)
+        found = comparing.compare(
+            champion=champion, challenger=challenger, data=data, split=split, on_progress=on_progress
+        )
+    return found.to_plain()
+
+
+_REHEARSED = 6  # steps after the first
+WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {"train": train, "rehearse": rehearse, "compare": compare}
 
 
 def work(*, slot: int | None = None) -> None:
