@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skin_model import files
-from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, training
+from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, training, worker
 from skin_model.entities import SEXES, SITES, Patient
 from skin_model.errors import ImageError, SkinModelError
 
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
+    worker.add(commands.add_parser("worker", help="carry out the trainings that were started from the browser"))
     return parser
 
 
