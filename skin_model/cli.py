@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skin_model import files
-from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, training
+from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, training
 from skin_model.errors import ImageError, SkinModelError
 
 
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
+    explaining.add_explain_check(commands.add_parser("explain-check", help="measure whether explanations are true"))
     return parser
 
 
@@ -82,6 +83,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files and folders")
     _add_model(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers there, one object per image")
+    explaining.add_explain(parser)
     parser.set_defaults(run=_predict)
 
 
@@ -139,8 +141,10 @@ def _predict(options: argparse.Namespace) -> int:
         raise ImageError("No image was found. Name image files, or folders that hold some.")
     failed = 0
     objects = []
+    explainer = explaining.explainer(options)
     with _json_file(options.json) as write:
         classifier = workspace.load(options.model)
+        explain = explainer(classifier) if explainer else None
         with steps("judging") as advance:
             for judged in prediction.predict(classifier=classifier, paths=paths):
                 objects.append(judged.to_json())
@@ -148,8 +152,13 @@ def _predict(options: argparse.Namespace) -> int:
                 if judged.prediction is None:
                     failed += 1
                     print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
-                elif not options.json:
+                    continue
+                if not options.json:
                     print(f"{judged.path}: {judged.prediction.sentence}")
+                if explain:
+                    objects[-1]["explanations"] = made = explain(judged)
+                    if not options.json:
+                        print(*(f"  {entry['file'] or entry['note']}" for entry in made), sep="\n")
         write(objects)
     return SOME_FAILED if failed else OK
 

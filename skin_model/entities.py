@@ -60,7 +60,7 @@ class Explanation:
     Attributes:
         method: name of the method, for example "Grad-CAM".
         target: class code.
-        heat_map: float32 (h, w) in [0, 1] on the network's own grid over the judged square; all zero where nothing
+        heat_map: float32 (h, w) in [0, 1] on the method's own grid over the judged square; all zero where nothing
             speaks for the class.
     """
 
@@ -115,12 +115,14 @@ class Analysis:
         box: (left, top, side) in pixels of the square of `image` that the network judged.
         prediction: probabilities and decision.
         explanations: class code -> Grad-CAM, all seven.
+        square: uint8 (s, s, 3), the judged square as the network took it, for explanations asked for later.
     """
 
     image: DecodedImage
     box: tuple[int, int, int]
     prediction: Prediction
     explanations: dict[str, Explanation]
+    square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
 
 
 @dataclass(frozen=True)

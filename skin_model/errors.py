@@ -6,7 +6,8 @@ SkinModelError
 ├── ConfigurationError    a setting or option out of its range
 ├── TrainingError         a training that cannot go on
 ├── BundleError           a model on disk that is missing, damaged or not fit for this use
-└── BusyError             a folder that another process is at work in
+├── BusyError             a folder that another process is at work in
+└── StoppedError          work that its user has stopped
 
 The message of each is a sentence for the person at the screen: what is wrong, and what to do next.
 """
@@ -38,3 +39,7 @@ class BundleError(SkinModelError):
 
 class BusyError(SkinModelError):
     """Another process is at work in the folder."""
+
+
+class StoppedError(SkinModelError):
+    """The user has stopped the work."""

@@ -36,6 +36,7 @@ def analyse(*, data: bytes) -> Analysis:
         box=imaging.judged_box(*image.pixels.shape[:2]),
         prediction=Prediction(probabilities, manifest.threshold, manifest.model_version),
         explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
+        square=square,
     )
 
 

@@ -15,7 +15,7 @@ from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.errors import DatasetError
-from skin_model.evaluation import metrics, report
+from skin_model.evaluation import metrics, report, truthfulness
 from skin_model.evaluation.details import measure
 from skin_model.evaluation.scored import Scored
 from skin_model.inference import Classifier
@@ -137,7 +137,9 @@ def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
     if manifest.balanced_threshold is not None:
         thresholds["balanced"] = manifest.balanced_threshold
     scored = Scored.of(class_indices(table["dx"]), classifier.probabilities(answered.logits), lesion_groups(table))
-    return measure(scored, table, thresholds=thresholds, sets=manifest.prediction_sets)
+    found = measure(scored, table, thresholds=thresholds, sets=manifest.prediction_sets)
+    explained = classifier.bundle.text(truthfulness.FILE)
+    return found | ({"explanations": json.loads(explained)} if explained else {})
 
 
 def lesion_groups(table: pd.DataFrame) -> np.ndarray | None:

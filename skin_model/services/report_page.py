@@ -9,7 +9,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from skin_model import charts
-from skin_model.evaluation import report
+from skin_model.evaluation import report, truthfulness
 from skin_model.evaluation.sections import Section, in_words, sections
 from skin_model.evaluation.subgroups import FACTORS
 from skin_model.taxonomy import BY_CODE, CODES
@@ -53,7 +53,8 @@ def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: str) ->
         parts.append('<p class="warning">The model was made with some of these images; the figures flatter it.</p>')
     parts += ["<h2>In words</h2>", _list(in_words(evaluation, details))]
     figures = _charts(details)
-    for section in [*_confusion(evaluation), *sections(details), _all_figures(evaluation)]:
+    explained = truthfulness.section(details.get("explanations") or {})
+    for section in [*_confusion(evaluation), *sections(details), explained, _all_figures(evaluation)]:
         parts.append(_section(section, figures.get(section.title, ())))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
