@@ -62,7 +62,7 @@ class Explanation:
     Attributes:
         method: name of the method, for example "Grad-CAM".
         target: class code.
-        heat_map: float32 (h, w) in [0, 1] on the network's own grid over the judged square; all zero where nothing
+        heat_map: float32 (h, w) in [0, 1] on the method's own grid over the judged square; all zero where nothing
             speaks for the class.
     """
 
@@ -118,6 +118,7 @@ class Analysis:
         prediction: probabilities and decision.
         explanations: class code -> Grad-CAM, all seven.
         for_patient: the same model's answer for this picture of a patient; None for a model of pictures alone.
+        square: uint8 (s, s, 3), the judged square as the network took it, for explanations asked for later.
     """
 
     image: DecodedImage
@@ -125,6 +126,7 @@ class Analysis:
     prediction: Prediction
     explanations: dict[str, Explanation]
     for_patient: Callable[[Patient], Prediction] | None = None
+    square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def analyse(*, data: bytes) -> Analysis:
         prediction=for_patient(Patient()),
         for_patient=for_patient if manifest.metadata else None,
         explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
+        square=square,
     )
 
 
