@@ -235,6 +235,7 @@ def _as_csv(shown: Shown) -> str:
         "image": shown.name,
         "sha256": shown.analysis.image.sha256,
         "model_version": prediction.model_version,
+        "picture": shown.analysis.quality.outcome,
         "use": USE,
     }
     text = io.StringIO()
@@ -256,6 +257,7 @@ def _as_json(shown: Shown, patient: Patient) -> str:
         "refer": prediction.refer,
         "model_version": prediction.model_version,
         "notes": list(shown.analysis.image.notes),
+        "picture": shown.analysis.quality.to_json(),
         "patient": asdict(patient),
         "patient_taken_into_account": shown.alone is not None,
         "probabilities_of_the_picture_alone": (shown.alone or prediction).by_code(),
