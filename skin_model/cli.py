@@ -75,6 +75,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="also write report.html (one page) and report.json there"
     )
+    parser.add_argument(
+        "--corruptions",
+        action="store_true",
+        help="measure for the report also blur, noise, light, hair, ink and others; takes thirty times as long",
+    )
     parser.add_argument("--allow-seen", action="store_true", help="score images the model has met, and say so")
     parser.set_defaults(run=_evaluate)
 
@@ -122,6 +127,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 allow_seen=options.allow_seen,
                 on_progress=advance,
                 report_folder=options.report,
+                corruptions=options.corruptions,
             )
         write(found)
     print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")

@@ -29,7 +29,7 @@ COMMANDS = {
     "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
     "search": [*PLACES, "--trials", *SETTINGS],
     "bundle": ["--data", "--run", "--out", "--views", "--sensitivity"],
-    "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--allow-seen"],
+    "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--corruptions", "--allow-seen"],
     "predict": ["PATH", "--model", "--json"],
 }
 
@@ -97,6 +97,7 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),
         ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "Name another place"),
         ("evaluate --images {data} --labels {labels} --model {model} --report {split}", "Name another place"),
+        ("evaluate --images {data} --labels {labels} --model {model} --corruptions", "add --report DIR"),
         ("predict {empty} --model {model}", "No image was found"),
         ("predict {data} --model {data}", "There is no model in"),
     ],

@@ -175,6 +175,18 @@ def test_either_form_of_labels_is_known_by_its_header_and_extra_columns_are_igno
     assert list(table["path"]) == [tmp_path / "images" / "A.jpg", tmp_path / "images" / "deep/er/B.png"]
 
 
+@pytest.mark.parametrize("ending", ["_segmentation", ""])
+def test_masks_below_a_labelled_folder_are_not_taken_for_images_whatever_comes_first(tmp_path, ending):
+    write_table(tmp_path / "labels.csv", [["A", "mel"], ["B", "nv"]], ["image_id", "dx"])
+    for number, name in enumerate(["pictures/A.png", "pictures/B.png", f"lesion_segmentations/A{ending}.png"]):
+        draw_image(tmp_path / "all" / name, seed=number)
+
+    table = ham10000.read_labelled(tmp_path / "all", tmp_path / "labels.csv").table
+
+    assert list(table["path"]) == [tmp_path / "all" / "pictures" / name for name in ("A.png", "B.png")]
+    assert list(table["mask"]) == [tmp_path / "all" / "lesion_segmentations" / f"A{ending}.png", None]
+
+
 def test_labels_whose_images_are_missing_are_refused_with_their_number_and_names(tmp_path):
     write_table(tmp_path / "labels.csv", [["A", "mel"], ["B", "nv"], ["C", "nv"]], ["image_id", "dx"])
     draw_image(tmp_path / "images" / "B.jpg", seed=1)

@@ -69,12 +69,34 @@ def test_in_words_are_the_decision_the_melanomas_the_noise_and_the_sets(diagnosi
     assert "promise 90 %" in words
 
 
+def test_where_lesions_are_not_known_no_number_of_them_is_claimed(diagnosis):
+    evaluation, detailed = diagnosis
+    assert "200 images of" in sections.in_words(evaluation, detailed)[0]
+    first = sections.in_words(evaluation | {"intervals": evaluation["intervals"] | {"unit": "image"}}, detailed)[0]
+    assert first.startswith("200 images (of which lesions is not known, so each counts as one) were scored")
+
+
 def test_a_model_without_sets_says_so_and_claims_no_coverage(examined):
     evaluation, detailed = examined(with_sets=False)
     text = text_of(sections.sections(detailed))
     assert sections.NO_SETS in text
     assert "coverage" not in text.lower()
     assert "sets" not in " ".join(sections.in_words(evaluation, detailed))
+
+
+def test_without_masks_nothing_is_said_of_where_the_network_looks(examined):
+    for with_masks in (True, False):
+        evaluation, detailed = examined(with_masks=with_masks)
+        words = " ".join(sections.in_words(evaluation, detailed))
+        assert ("inside the lesion mask" in words) is with_masks
+        assert (sections.LOOKS in text_of(sections.sections(detailed))) is with_masks
+
+
+def test_details_made_before_masks_were_measured_still_have_their_sections(diagnosis):
+    evaluation, detailed = diagnosis
+    older = {key: value for key, value in detailed.items() if key != "localisation"}
+    assert len(sections.sections(older)) == len(sections.sections(detailed)) - 1
+    assert sections.in_words(evaluation, older)
 
 
 def test_a_binary_model_is_told_without_diagnoses(examined):

@@ -226,7 +226,7 @@ def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
     manifest = replace(made.manifest, model_version=f"{made.manifest.network}-{made.manifest.size}-{day}-{content}")
     made = replace(made, manifest=manifest)
     classifier = Classifier(made)
-    answered = evaluation.answer(classifier=classifier, table=test)
+    answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
     figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
     for name, found in (("evaluation.json", figures), ("details.json", details)):
         (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
