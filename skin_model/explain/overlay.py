@@ -52,10 +52,10 @@ def contours(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray
     square = picture[top : top + side, left : left + side]
     heat = cv2.resize(heat_map, (side, side), interpolation=cv2.INTER_CUBIC)
     drawn = square.copy()
-    thin = max(1, round(side / 300))
+    thin = max(1, round(side / 220))
     for level in CONTOURS:
         lines, _ = cv2.findContours((heat >= level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, lines, -1, (11, 29, 38), 2 * thin, cv2.LINE_AA)
+        cv2.drawContours(drawn, lines, -1, (11, 29, 38), thin + 2, cv2.LINE_AA)
         cv2.drawContours(drawn, lines, -1, colour(level), thin, cv2.LINE_AA)
     square[:] = cv2.addWeighted(drawn, opacity, square, 1 - opacity, 0)
     return picture
