@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.ui import data_sets as data_parts
 from pages.ui import jobs as parts
-from pages.ui.frame import begin_page
+from pages.ui.frame import begin_page, explain_failure
 from skin_model.entities import DataSet, Job, TrainingConfig
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered
@@ -193,6 +193,7 @@ def show_one(job: Job) -> None:
 
 if "said" in view:
     st.success(view.pop("said"))
+explain_failure(state)
 st.header("Running", anchor=False)
 live()
 try:
