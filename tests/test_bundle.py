@@ -75,7 +75,7 @@ def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
         bundle.read(folder)
 
 
-LATER = {"balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
+LATER = {"metadata", "balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name not in {"format"} | LATER])
