@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.ui import widgets
+from pages.ui import explanations, widgets
 from pages.ui.frame import begin_page, explain_failure
 from skin_model.charts import display_copy, percent
 from skin_model.entities import SEXES, SITES, Example, Patient
@@ -131,6 +131,7 @@ def show(shown: widgets.Shown) -> None:
         target, opacity = choose_map(shown, key)
     with left:
         widgets.picture_under_map(shown, target, opacity)
+    explanations.others(shown)
     with st.expander("Patient (optional)"):
         patient = ask_patient(key, used)
     if patient != Patient() and not used:

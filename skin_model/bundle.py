@@ -8,6 +8,7 @@ seen.csv.gz       every image the model has met in training, validation or calib
 history.csv       the training, epoch by epoch
 evaluation.json   the report of `evaluate` on the test part
 details.json      everything else measured there: operating points, calibration, prediction sets, subgroups, curves
+explanations.json what `explain-check` measured of its explanations, once it has
 card.md           the model card
 manifest.json     what is said here as data, with the SHA-256 of every other file; written last
 
@@ -138,15 +139,30 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Hash every file of `folder` and write the manifest, last and by one rename.  Returns it with its hashes."""
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "manifest.json")
     raw = asdict(manifest) | {"files": {name: sha256(folder / name) for name in names}}
-    with files.whole(folder / "manifest.json") as partial:
-        partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    _write(folder, raw)
     return replace(manifest, files=raw["files"])
+
+
+def add(made: Bundle, name: str, text: str) -> None:
+    """Add a text file to a bundle or replace it; whenever this is broken off, what lies there is a whole model."""
+    raw = asdict(made.manifest)
+    raw["files"].pop(name, None)
+    _write(made.folder, raw)
+    with files.whole(made.folder / name) as partial:
+        partial.write_text(text, encoding="utf-8")
+    raw["files"][name] = sha256(made.folder / name)
+    _write(made.folder, raw)
 
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(folder: Path, raw: dict[str, Any]) -> None:
+    with files.whole(folder / "manifest.json") as partial:
+        partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
 def _verify(path: Path, expected: str, version: str) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import plotly.graph_objects as go
 
-from skin_model.entities import Analysis, Prediction
+from skin_model.entities import Analysis, EpochRecord, Prediction
 from skin_model.taxonomy import BY_CODE, DIAGNOSES, Diagnosis
 
 DISPLAY_SIDE = 1200  # pixels, as wide as the overlay is drawn; some 0.2 MB as JPEG
@@ -196,6 +196,35 @@ def interval_plot(
     figure = _framed(figure, title, "")
     figure.update_xaxes(range=[low - 0.02, 1.02])
     return figure.update_layout(height=90 + 30 * len(shown), showlegend=False)
+
+
+def training_curves(
+    runs: dict[str, list[EpochRecord]], figures: dict[str, str], *, smoothing: float = 0.0
+) -> go.Figure:
+    """Figures per epoch (field of `EpochRecord` -> label) of trainings over each other: colour by run, dash by figure.
+
+    `smoothing` is the share of what came before in each point, 0 for none.
+    """
+    figure = go.Figure()
+    for number, (name, records) in enumerate(runs.items()):
+        for (key, label), dash in zip(figures.items(), _DASHES, strict=False):
+            values = _smoothed([getattr(record, key) for record in records], smoothing)
+            figure.add_scatter(
+                x=[record.epoch for record in records], y=values, mode="lines+markers", marker={"size": 5},
+                name=f"{name}: {label}" if len(runs) > 1 else label,
+                line={"color": DIAGNOSES[(5 + 3 * number) % 7].colour, "dash": dash},
+                hovertemplate=f"epoch %{{x}}<br>{label} %{{y:.4f}}<extra></extra>",
+            )  # fmt: skip
+    figure = _framed(figure, "epoch", "")
+    figure.update_xaxes(rangemode="tozero", tickformat="d")
+    return figure.update_layout(height=320, showlegend=True)
+
+
+def _smoothed(values: list[float], share: float) -> list[float]:
+    smooth: list[float] = []
+    for value in values:
+        smooth.append(share * smooth[-1] + (1 - share) * value if smooth else value)
+    return smooth
 
 
 def severity_plot(changes: dict[str, list[dict[str, Any]]], title: str) -> go.Figure:

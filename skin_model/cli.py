@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skin_model import files
-from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, training
+from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, training, worker
 from skin_model.entities import SEXES, SITES, Patient
 from skin_model.errors import ImageError, SkinModelError
 
@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
+    explaining.add_explain_check(commands.add_parser("explain-check", help="measure whether explanations are true"))
+    worker.add(commands.add_parser("worker", help="carry out the trainings that were started from the browser"))
     return parser
 
 
@@ -91,6 +93,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--age", type=int, metavar="YEARS", help="of the patient, for models that take it")
     parser.add_argument("--sex", choices=SEXES, help="of the patient, for models that take it")
     parser.add_argument("--site", choices=SITES, help="of the lesion, for models that take it")
+    explaining.add_explain(parser)
     parser.set_defaults(run=_predict)
 
 
@@ -150,8 +153,10 @@ def _predict(options: argparse.Namespace) -> int:
     patient = Patient(options.age, options.sex, options.site)
     failed = 0
     objects = []
+    explainer = explaining.explainer(options)
     with _json_file(options.json) as write:
         classifier = workspace.load(options.model)
+        explain = explainer(classifier) if explainer else None
         with steps("judging") as advance:
             for judged in prediction.predict(classifier=classifier, paths=paths, patient=patient):
                 objects.append(judged.to_json())
@@ -159,8 +164,13 @@ def _predict(options: argparse.Namespace) -> int:
                 if judged.prediction is None:
                     failed += 1
                     print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
-                elif not options.json:
+                    continue
+                if not options.json:
                     print(f"{judged.path}: {judged.prediction.sentence}")
+                if explain:
+                    objects[-1]["explanations"] = made = explain(judged)
+                    if not options.json:
+                        print(*(f"  {entry['file'] or entry['note']}" for entry in made), sep="\n")
         write(objects)
     return SOME_FAILED if failed else OK
 

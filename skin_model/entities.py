@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Explanation:
     Attributes:
         method: name of the method, for example "Grad-CAM".
         target: class code.
-        heat_map: float32 (h, w) in [0, 1] on the network's own grid over the judged square; all zero where nothing
+        heat_map: float32 (h, w) in [0, 1] on the method's own grid over the judged square; all zero where nothing
             speaks for the class.
     """
 
@@ -117,6 +118,7 @@ class Analysis:
         prediction: probabilities and decision.
         explanations: class code -> Grad-CAM, all seven.
         for_patient: the same model's answer for this picture of a patient; None for a model of pictures alone.
+        square: uint8 (s, s, 3), the judged square as the network took it, for explanations asked for later.
     """
 
     image: DecodedImage
@@ -124,6 +126,7 @@ class Analysis:
     prediction: Prediction
     explanations: dict[str, Explanation]
     for_patient: Callable[[Patient], Prediction] | None = None
+    square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,99 @@ class ModelState:
     status: str
     message: str = ""
     summary: ModelSummary | None = None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A registered data set: a folder on the server and the one split in force for it.
+
+    Attributes:
+        id: in the project's record.
+        name: for people.
+        folder: HAM10000 or ISIC challenge folder.
+        split: the split table as CSV; `fingerprint` is its hash.
+        summary: images and lesions per part and class, problems found, distributions.
+        drawn: it holds drawings, so nothing learned from it may serve patients.
+        registered, actor: when and by whom.
+    """
+
+    id: int
+    name: str
+    folder: Path
+    split: str
+    fingerprint: str
+    summary: dict[str, Any]
+    drawn: bool
+    registered: datetime
+    actor: str
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """Who did what to what, and when; never changed afterwards."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A version was put into use; the newest one says which is in use now.
+
+    Attributes:
+        at, actor, reason: when, by whom and why.
+        version, previous: registered versions; 1 is the bundled model.
+        bundle: where the registry keeps the version's files.
+        manifest: SHA-256 of its manifest, which lists the hashes of all others.
+    """
+
+    at: datetime
+    actor: str
+    version: int
+    previous: int
+    bundle: str
+    manifest: str
+    reason: str
+
+
+JOB_STATES = ("waiting", "running", "done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entry of the queues.
+
+    Attributes:
+        id: unique; also the name of its folder.
+        kind: name of the workflow.
+        state: one of `JOB_STATES`.
+        order: what was asked for.
+        error: why it failed, a sentence.
+        outcome: what came of it, once done.
+        created, ended: times; None where not yet.
+        worker: who runs or ran it.
+        parent: the job it is a part of.
+        progress: what its worker last told of it.
+    """
+
+    id: str
+    kind: str
+    state: str
+    order: dict[str, Any]
+    error: str = ""
+    outcome: Any = None
+    created: datetime | None = None
+    ended: datetime | None = None
+    worker: str = ""
+    parent: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
 
 
 LOSSES = ("cross-entropy", "focal", "logit-adjusted")

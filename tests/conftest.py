@@ -1,5 +1,6 @@
 """What several tests need and is dear to make: a drawn data set, one small training, the model made of it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,14 @@ from skin_model.services import models, training
 from skin_model.taxonomy import CODES
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes what this machine's user has trained and promoted."""
+    os.environ["SKIN_MODEL_HOME"] = str(tmp_path_factory.mktemp("home"))
+    for name in ("DATABASE_URL", "SKIN_MODEL_JOBS_URL", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ def analyse(*, data: bytes) -> Analysis:
         prediction=for_patient(Patient()),
         for_patient=for_patient if manifest.metadata else None,
         explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
+        square=square,
     )
 
 
@@ -78,7 +79,7 @@ def _unseen(data: Path, version: str) -> tuple[Example, ...]:
     from skin_model.services.evaluation import read_seen
 
     try:
-        seen = read_seen(bundle.read(settings.load().bundle))
+        seen = read_seen(bundle.read(workspace.folder_in_use()))
         table = ham10000.read(data).table
     except SkinModelError as error:
         # the drawn examples always work: a data set that moved must not empty the page

@@ -1,5 +1,6 @@
 """Measure a model on labelled images that it has never met."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.errors import ConfigurationError, DatasetError
-from skin_model.evaluation import metrics, report
+from skin_model.evaluation import metrics, report, truthfulness
 from skin_model.evaluation.details import measure
 from skin_model.evaluation.localisation import Look, look
 from skin_model.evaluation.scored import Scored
@@ -188,7 +189,8 @@ def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
             "known": known.mean().to_dict(),
             "pictures_alone": [list(row) for row in report.table(pictures)],
         }
-    return found
+    explained = classifier.bundle.text(truthfulness.FILE)
+    return found | ({"explanations": json.loads(explained)} if explained else {})
 
 
 def scored(classifier: Classifier, answered: Answered) -> Scored:

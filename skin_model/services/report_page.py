@@ -11,7 +11,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from skin_model import charts, files
-from skin_model.evaluation import report, robustness
+from skin_model.evaluation import report, robustness, truthfulness
 from skin_model.evaluation.sections import LOOKS, Section, group_name, in_words, sections
 from skin_model.evaluation.subgroups import FACTORS
 from skin_model.taxonomy import BY_CODE, CODES
@@ -70,8 +70,9 @@ def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[st
     corrupted = details.get("corruptions") or {}
     parts += ["<h2>In words</h2>", _list([*in_words(evaluation, details), *robustness.in_words(corrupted)])]
     figures = _charts(details)
-    shown = [*_confusion(evaluation), *sections(details), *robustness.sections(corrupted), _all_figures(evaluation)]
-    for section in shown:
+    explained = truthfulness.section(details.get("explanations") or {})
+    shown = [*_confusion(evaluation), *sections(details), *robustness.sections(corrupted), explained]
+    for section in [*shown, _all_figures(evaluation)]:
         parts.append(_section(section, figures.get(section.title, ())))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from skin_model.entities import (
 )
 from skin_model.errors import ImageError
 from skin_model.services import analysis as analysis_service
-from skin_model.services import workspace
+from skin_model.services import registry, workspace
 from skin_model.taxonomy import CODES, DIAGNOSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ EVALUATION: dict[str, Any] = {
     "confusion_matrix": [[40, 9, 1, 0, 0, 0, 0]] * 7,
     "intervals": {"macro_auc": [0.95, 0.97], "malignant.sensitivity": [0.92, 0.97], "unit": "lesion"},
 }  # fmt: skip
+FIRST = registry.Version(1, "some-model-1", "champion", datetime(2026, 11, 21, tzinfo=UTC), False, "", "")
 SUMMARY = ModelSummary("some-model-1", "mobilenet", 224, 4, 0.12, 0.95, EVALUATION, "# Card of some-model")
 
 
@@ -91,6 +93,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setattr(analysis_service, "analyse", fake.analyse)
     monkeypatch.setattr(analysis_service, "overlay", fake.overlay)
     monkeypatch.setattr(analysis_service, "examples", lambda: fake.examples)
+    monkeypatch.setattr(registry, "versions", lambda: [FIRST])
     return fake
 
 
