@@ -3,10 +3,12 @@
 network.keras     the trained network: the truth
 serving.xml/.bin  the same network for OpenVINO in float32, with feature map and embedding as further outputs
 head.npz          weights behind the feature map, for Grad-CAM without TensorFlow
+patient.npz       the part that judges the patient, of networks that were trained with one
 seen.csv.gz       every image the model has met in training, validation or calibration
 history.csv       the training, epoch by epoch
 evaluation.json   the report of `evaluate` on the test part
 details.json      everything else measured there: operating points, calibration, prediction sets, subgroups, curves
+explanations.json what `explain-check` measured of its explanations, once it has
 card.md           the model card
 manifest.json     what is said here as data, with the SHA-256 of every other file; written last
 
@@ -15,7 +17,7 @@ Reading verifies every hash: a Keras file can run code, so nothing unlisted or c
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ class Manifest:
         agreement: largest difference between Keras and the serving form on real images, and their number.
         environment: versions of the libraries that made it.
         files: name -> SHA-256 of every other file.
+        metadata: the data set's columns that are an input beside the image.
     """
 
     model_version: str
@@ -68,6 +71,7 @@ class Manifest:
     format: int = FORMAT
     balanced_threshold: float | None = None
     prediction_sets: dict[str, Any] = field(default_factory=dict)
+    metadata: tuple[str, ...] = ()
 
     @property
     def drawn(self) -> bool:
@@ -111,9 +115,11 @@ def read(folder: Path) -> Bundle:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
     try:
-        manifest = Manifest(**(raw | {"labels": tuple(raw["labels"]), "stages": raw["stages"], "files": raw["files"]}))
+        tuples = {"labels": tuple(raw["labels"]), "metadata": tuple(raw.get("metadata", ()))}
+        manifest = Manifest(**(raw | tuples | {"stages": raw["stages"], "files": raw["files"]}))
         numbers = (manifest.size, manifest.views, manifest.temperature, manifest.threshold)
-        if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= REQUIRED:
+        required = REQUIRED | ({"patient.npz"} if manifest.metadata else set())
+        if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= required:
             raise TypeError("a number or a file of it is not listed")
         if manifest.prediction_sets and set(manifest.prediction_sets["thresholds"]) != set(CODES):
             raise TypeError("prediction_sets lacks the threshold of a class")
@@ -133,15 +139,30 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Hash every file of `folder` and write the manifest, last and by one rename.  Returns it with its hashes."""
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "manifest.json")
     raw = asdict(manifest) | {"files": {name: sha256(folder / name) for name in names}}
-    with files.whole(folder / "manifest.json") as partial:
-        partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    return Manifest(**(raw | {"labels": tuple(raw["labels"])}))
+    _write(folder, raw)
+    return replace(manifest, files=raw["files"])
+
+
+def add(made: Bundle, name: str, text: str) -> None:
+    """Add a text file to a bundle or replace it; whenever this is broken off, what lies there is a whole model."""
+    raw = asdict(made.manifest)
+    raw["files"].pop(name, None)
+    _write(made.folder, raw)
+    with files.whole(made.folder / name) as partial:
+        partial.write_text(text, encoding="utf-8")
+    raw["files"][name] = sha256(made.folder / name)
+    _write(made.folder, raw)
 
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(folder: Path, raw: dict[str, Any]) -> None:
+    with files.whole(folder / "manifest.json") as partial:
+        partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
 def _verify(path: Path, expected: str, version: str) -> None:

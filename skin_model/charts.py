@@ -177,8 +177,13 @@ def decision_curve(curve: dict[str, list[Any]]) -> go.Figure:
     return figure.update_yaxes(range=[-0.25 * top, 1.1 * top])
 
 
-def interval_plot(estimates: dict[str, dict[str, Any]], title: str, *, target: float | None = None) -> go.Figure:
-    """Named figures as dots with their intervals, the first on top; `target` is drawn as a line to compare with."""
+def interval_plot(
+    estimates: dict[str, dict[str, Any]], title: str, *, target: float | None = None, low: float = 0.0
+) -> go.Figure:
+    """Named figures as dots with their intervals, the first on top, on an axis from `low` to 1.
+
+    `target` is drawn as a line to compare with.
+    """
     shown = {name: e for name, e in reversed(estimates.items()) if e["value"] is not None}
     figure = go.Figure(
         go.Scatter(
@@ -189,7 +194,7 @@ def interval_plot(estimates: dict[str, dict[str, Any]], title: str, *, target: f
     if target is not None:
         figure.add_vline(x=target, line=_REFERENCE)
     figure = _framed(figure, title, "")
-    figure.update_xaxes(range=[-0.02, 1.02])
+    figure.update_xaxes(range=[low - 0.02, 1.02])
     return figure.update_layout(height=90 + 30 * len(shown), showlegend=False)
 
 
@@ -220,6 +225,24 @@ def _smoothed(values: list[float], share: float) -> list[float]:
     for value in values:
         smooth.append(share * smooth[-1] + (1 - share) * value if smooth else value)
     return smooth
+
+
+def severity_plot(changes: dict[str, list[dict[str, Any]]], title: str) -> go.Figure:
+    """Changes of a figure under named conditions of rising severity, the first condition on top.
+
+    Severities differ in size and filling of their dots; the line of no change is drawn.
+    """
+    names = list(reversed(changes))
+    figure = go.Figure()
+    for level in range(max(map(len, changes.values()))):
+        figure.add_scatter(
+            x=[changes[name][level]["value"] for name in names], y=names, mode="markers",
+            name=f"severity {level + 1}",
+            marker={"color": INK, "size": 7 + 2 * level, "symbol": ("circle-open", "circle", "diamond")[level % 3]},
+            hovertemplate="%{y}<br>%{x:+.3f}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line=_REFERENCE)
+    return _framed(figure, title, "").update_layout(height=170 + 30 * len(names))
 
 
 def _bars(estimates: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "errors", "settings", "files", "skin_model"}
-LEARNING = {"imaging", "decoding", "dicom", "backbones", "networks", "bundle", "conversion", "inference"}
+LEARNING = {"imaging", "decoding", "dicom", "backbones", "networks", "bundle", "conversion", "inference", "patients"}
 LEARNING |= {"dataset", "training", "evaluation", "explain"}
 RECORDS = {"store", "tracking", "jobs"}
 MAY_IMPORT = {

@@ -1,5 +1,7 @@
-"""Grad-CAM without TensorFlow, held against tf-keras-vis, and the picture under a heat map."""
+"""Class activation maps without TensorFlow, held against tf-keras-vis, and the picture under a heat map."""
 
+import importlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from skin_model import bundle, imaging, networks, settings
 from skin_model.conversion import load_keras
 from skin_model.dataset import drawn
 from skin_model.explain.activation import Head
-from skin_model.explain.overlay import overlay
+from skin_model.explain.overlay import CONTOURS, colour, contours, overlay
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
@@ -22,6 +24,7 @@ def pictures(size: int) -> np.ndarray:
     return imaging.to_network(np.stack([imaging.centre(imaging.fit(pixels, size)) for pixels in decoded]))
 
 
+@cache
 def pooled_network():
     """The bundled network where it has global average pooling, else a MobileNet that saw some images."""
     if (settings.ASSETS / "model").is_dir():
@@ -35,17 +38,21 @@ def pooled_network():
     return model, 96
 
 
-def assert_equal_to_the_library(model, images: np.ndarray) -> None:
+LIBRARY = {"gradcam": "gradcam.Gradcam", "gradcam_plus_plus": "gradcam_plus_plus.GradcamPlusPlus",
+           "layercam": "layercam.Layercam"}  # fmt: skip
+
+
+def assert_equal_to_the_library(model, images: np.ndarray, method: str) -> None:
     """Correlation above 0.999 on the network's own grid for every image and class, and the same empty maps."""
     import keras
-    from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.utils.model_modifiers import ReplaceToLinear
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    library = Gradcam(model, model_modifier=ReplaceToLinear(), clone=True)
+    module, name = LIBRARY[method].split(".")
+    library = getattr(importlib.import_module(f"tf_keras_vis.{module}"), name)(model, ReplaceToLinear(), clone=True)
     features = keras.Model(model.inputs, model.get_layer("features").output).predict_on_batch(images)
     head = Head.of(model)
-    ours = np.stack([head.gradcam(one) for one in features])  # (N, 7, h, w)
+    ours = np.stack([getattr(head, method)(one) for one in features])  # (N, 7, h, w)
     compared = 0
     for target in range(7):
         theirs = library(
@@ -64,13 +71,15 @@ def assert_equal_to_the_library(model, images: np.ndarray) -> None:
     assert compared >= 20  # of 42
 
 
-def test_gradcam_equals_the_librarys_for_a_network_with_global_average_pooling():
+@pytest.mark.parametrize("method", LIBRARY)
+def test_class_activation_maps_equal_the_librarys_for_a_network_with_global_average_pooling(method):
     model, size = pooled_network()
-    assert_equal_to_the_library(model, pictures(size))
+    assert_equal_to_the_library(model, pictures(size), method)
 
 
-def test_gradcam_equals_the_librarys_through_hidden_dense_layers(trained, tiny):
-    assert_equal_to_the_library(load_keras(trained / "best.keras"), pictures(tiny.size))
+@pytest.mark.parametrize("method", LIBRARY)
+def test_class_activation_maps_equal_the_librarys_through_hidden_dense_layers(trained, tiny, method):
+    assert_equal_to_the_library(load_keras(trained / "best.keras"), pictures(tiny.size), method)
 
 
 @pytest.fixture
@@ -103,17 +112,36 @@ def test_the_hottest_place_is_the_yellow_end_of_viridis_at_the_chosen_strength(p
         assert np.abs(shown - (opacity * yellow + (1 - opacity) * picture[110, 140])).max() <= 2
 
 
+@pytest.mark.parametrize("draw", [overlay, contours])
 @pytest.mark.parametrize("nothing", ["no opacity", "an empty map"])
-def test_without_anything_to_show_the_picture_stays_as_it_is(picture, corner, nothing):
+def test_without_anything_to_show_the_picture_stays_as_it_is(picture, corner, nothing, draw):
     heat, opacity = (corner, 0.0) if nothing == "no opacity" else (corner * 0, 0.5)
     before = picture.copy()
-    np.testing.assert_array_equal(overlay(picture, (30, 0, 120), heat, opacity), before)
+    np.testing.assert_array_equal(draw(picture, (30, 0, 120), heat, opacity), before)
 
 
-def test_the_analysed_picture_itself_is_never_painted_on(picture, corner):
+@pytest.mark.parametrize("draw", [overlay, contours])
+def test_the_analysed_picture_itself_is_never_painted_on(picture, corner, draw):
     before = picture.copy()
-    overlay(picture, (30, 0, 120), corner, 1.0)
+    draw(picture, (30, 0, 120), corner, 1.0)
     np.testing.assert_array_equal(picture, before)
+
+
+def test_contours_run_around_the_hot_part_in_the_colours_of_their_levels_and_leave_the_rest():
+    skin = np.full((400, 600, 3), 190, np.uint8)
+    hill = np.exp(-((np.mgrid[:41, :41] - 20.0) ** 2).sum(0) / 128).astype(np.float32)
+    drawn = contours(skin, (100, 0, 400), hill, 1.0)
+    touched = (drawn != skin).any(axis=2)
+
+    assert touched.mean() < 0.05
+    assert not touched[:, :100].any()
+    radii = {}
+    for level in CONTOURS:
+        rows, columns = np.nonzero((drawn == colour(level)).all(axis=2))
+        assert len(rows) > 50
+        radii[level] = np.hypot(rows - 200, columns - 300).mean()
+        assert radii[level] == pytest.approx(np.sqrt(-128 * np.log(level)) / 41 * 400, abs=6)
+    assert radii[0.25] > radii[0.5] > radii[0.75]
 
 
 @pytest.mark.parametrize("shape", [(450, 600), (600, 450), (301, 301)])

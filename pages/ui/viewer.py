@@ -29,7 +29,9 @@ _mount = st.components.v2.component(
 )
 
 
-def picture_viewer(image: np.ndarray, box: tuple[int, int, int], *, alt: str, subject: str) -> None:
+def picture_viewer(
+    image: np.ndarray, box: tuple[int, int, int], *, alt: str, subject: str, key: str = "picture-viewer"
+) -> None:
     """Show an image with the judged square in a frame.
 
     Args:
@@ -37,10 +39,11 @@ def picture_viewer(image: np.ndarray, box: tuple[int, int, int], *, alt: str, su
         box: (left, top, side) of the judged square in pixels of `image`.
         alt: what the picture shows, for screen readers.
         subject: the zoom stays while this stays.
+        key: tells several on one page apart.
     """
     height, width = image.shape[:2]
     _mount(
-        key="picture-viewer",
+        key=key,
         data={"source": image_data_uri(image), "width": width, "height": height, "box": list(box), "alt": alt,
               "subject": subject},
     )  # fmt: skip

@@ -1,10 +1,11 @@
-"""A picture under the heat map of one class."""
+"""A picture under the heat map of one class, as colours or as contours."""
 
 import cv2
 import numpy as np
 
 _LEVELS = np.arange(256, dtype=np.uint8)[:, None]  # of heat; a column, since OpenCV 4 and 5 differ on vectors
 _COLOURS = cv2.applyColorMap(_LEVELS, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()  # RGB (256, 3)
+CONTOURS = (0.25, 0.5, 0.75)  # of the map's strongest place
 
 
 def overlay(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray, opacity: float) -> np.ndarray:
@@ -36,3 +37,31 @@ def overlay(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray,
     added = cv2.applyColorMap(heat, np.rint(alpha * _COLOURS).astype(np.uint8)[:, None])
     square[:] = cv2.add(cv2.multiply(square, cv2.merge([kept] * 3), scale=1 / 255), added)
     return picture
+
+
+def contours(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray, opacity: float) -> np.ndarray:
+    """Draw lines where a heat map reaches the levels `CONTOURS`, which leave the picture itself to be seen.
+
+    Each line has its level's colour on a dark edge, so that it stands out from light and dark skin alike.  Arguments
+    and result as of `overlay`.
+    """
+    picture = pixels.copy()
+    if opacity <= 0 or not heat_map.any():
+        return picture
+    left, top, side = box
+    square = picture[top : top + side, left : left + side]
+    heat = cv2.resize(heat_map, (side, side), interpolation=cv2.INTER_CUBIC)
+    drawn = square.copy()
+    thin = max(1, round(side / 220))
+    for level in CONTOURS:
+        lines, _ = cv2.findContours((heat >= level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, lines, -1, (11, 29, 38), 3 * thin, cv2.LINE_AA)
+        cv2.drawContours(drawn, lines, -1, colour(level), thin, cv2.LINE_AA)
+    square[:] = cv2.addWeighted(drawn, opacity, square, 1 - opacity, 0)
+    return picture
+
+
+def colour(level: float) -> tuple[int, int, int]:
+    """RGB of a level of heat in [0, 1]."""
+    red, green, blue = (int(value) for value in _COLOURS[round(255 * level)])
+    return red, green, blue

@@ -1,0 +1,148 @@
+"""Other explanations of a finished analysis: two maps side by side, of any method and class, once unfolded."""
+
+import numpy as np
+import streamlit as st
+
+from pages.ui.viewer import picture_viewer
+from pages.ui.widgets import Shown
+from skin_model.entities import Explanation
+from skin_model.errors import SkinModelError
+from skin_model.services import explaining
+from skin_model.services.explaining import Offer, Run
+from skin_model.taxonomy import BY_CODE
+
+POLL_SECONDS = 0.5
+Kept = dict[tuple[str, str], Explanation]  # (method, class code) -> map, of the picture on the page
+
+
+def others(shown: Shown) -> None:
+    """The expander; nothing in it is computed before it is unfolded, and slow methods wait to be asked."""
+    subject = shown.analysis.image.sha256
+    view = st.session_state
+    if view.get("explained-subject") != subject:
+        for run in view.get("explanation-runs", {}).values():
+            run.stop()
+        view["explained-subject"], view["explained"], view["explanation-runs"] = subject, {}, {}
+    _unfolding(shown)
+
+
+@st.fragment
+def _unfolding(shown: Shown) -> None:
+    with st.expander("Other explanations: other methods, two maps side by side", on_change="rerun", key="others") as it:
+        if not it.open:
+            return
+        try:
+            offers = explaining.offers()
+        except SkinModelError as error:
+            st.error(str(error))
+            return
+        style, opacity, offered = _controls(offers)
+        for number, column in enumerate(st.columns(2, gap="large")):
+            with column:
+                _panel(shown, number, offered, style, opacity)
+
+
+def _controls(offers: list[Offer]) -> tuple[str, float, list[Offer]]:
+    """How maps are drawn, how strongly, and which methods can be chosen."""
+    st.caption(
+        "The same answer explained in other ways. Methods differ and may contradict each other; none proves that the "
+        "network is right."
+    )
+    left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
+    style = left.segmented_control("Drawn as", list(explaining.STYLES), default="Heat map", required=True, key="style")
+    strength = middle.slider("Strength", 0, 100, 60, step=5, format="%d %%", key="others-strength")
+    failed = [offer.name for offer in offers if offer.failed]
+    if failed and not right.toggle(
+        f"Offer methods that failed their check too ({', '.join(failed)})", key="others-failed"
+    ):
+        offers = [offer for offer in offers if not offer.failed]
+    return style, strength / 100, offers
+
+
+def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: float) -> None:
+    """One map: which method, which class, the picture, what it can show and how it did when measured."""
+    names = {offer.key: f"{offer.name} (seconds)" if offer.slow else offer.name for offer in offers}
+    by_key = {offer.key: offer for offer in offers}
+    which, of = st.columns(2)
+    method = which.selectbox("Method", list(names), format_func=names.__getitem__, key=f"method-{number}")
+    target = of.selectbox(
+        "Class", shown.ranked, index=number, key=f"class-{number}-{shown.analysis.image.sha256}",
+        format_func=lambda code: BY_CODE[code].name,
+    )  # fmt: skip
+    offer = by_key[method]
+    explanation = _explanation(shown, offer, target, number)
+    heat = np.zeros((1, 1), np.float32) if explanation is None else explanation.heat_map
+    painted = explaining.paint(analysis=shown.analysis, heat_map=heat, opacity=opacity, style=style)
+    title = f"{shown.name}: {offer.name if heat.any() else 'no map'} for {BY_CODE[target].name}"
+    subject = shown.analysis.image.sha256
+    with st.container(key=f"other-{number}"):
+        picture_viewer(painted, shown.analysis.box, alt=title, subject=subject, key=f"other-viewer-{number}")
+    if explanation is not None and not heat.any():
+        st.info(explaining.nothing(target))
+    elif explanation is not None:
+        st.html(_legend(explanation, style, opacity))
+    st.caption(f"{offer.limits}  \n{offer.evidence}")
+
+
+def _explanation(shown: Shown, offer: Offer, target: str, number: int) -> Explanation | None:
+    """The map where it is there; a slow one is offered, followed, and can be stopped."""
+    kept: Kept = st.session_state["explained"]
+    runs: dict[int, Run] = st.session_state["explanation-runs"]
+    run = runs.get(number)
+    if run is not None and run.explanations:
+        _keep(run.method, run.explanations)
+    if run is not None and (run.method, run.target) != (offer.key, target):
+        runs.pop(number).stop()
+        run = None
+    if (offer.key, target) in kept:
+        return kept[offer.key, target]
+    if not offer.slow:
+        try:
+            _keep(offer.key, explaining.explain(analysis=shown.analysis, method=offer.key, target=target))
+        except SkinModelError as error:
+            st.error(str(error))
+        return kept.get((offer.key, target))
+    if run is not None and not run.done and not run.stopped:
+        _follow(run, offer, number)
+        return None
+    if run is not None and run.error:
+        st.error(run.error)
+
+    def begin() -> None:
+        runs[number] = explaining.begin(analysis=shown.analysis, method=offer.key, target=target)
+
+    words = f"Compute {offer.name}, which takes seconds"
+    st.button(words, key=f"begin-{number}", width="stretch", on_click=begin)
+    return None
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _follow(run: Run, offer: Offer, number: int) -> None:
+    """Progress with a button to stop; the page takes the map in once it is there."""
+    if run.done:
+        st.rerun()
+    words = f"{offer.name}: {100 * run.share:.0f} %" if run.share else f"{offer.name}: loading what it needs …"
+    bar, stop = st.columns([4, 1], vertical_alignment="center")
+    bar.progress(run.share, words)
+    if stop.button("Stop", key=f"stop-{number}", width="stretch"):
+        run.stop()
+        st.rerun()
+
+
+def _keep(method: str, found: dict[str, Explanation]) -> None:
+    st.session_state["explained"] |= {(method, code): explanation for code, explanation in found.items()}
+
+
+def _legend(explanation: Explanation, style: str, opacity: float) -> str:
+    """The colour scale, with words at its ends."""
+    name = f"{explanation.method}: <b>{BY_CODE[explanation.target].name}</b>"
+    if style == "Contours":
+        levels = "".join(
+            f'<span style="flex:none"><i style="flex:none;width:1.6rem;height:5px;background:rgb{colour}"></i>'
+            f"{100 * level:.0f}&nbsp;%</span>"
+            for level, colour in explaining.contour_scale()
+        )
+        return f'<div class="legend"><div>{name}, lines at shares of its strongest place</div>{levels}</div>'
+    colours = ", ".join(f"rgb{colour}" for colour in explaining.heat_scale(opacity))
+    scale = f'<span>weakest<i style="background:linear-gradient(to right, {colours})"></i>strongest</span>'
+    return f'<div class="legend"><div>{name}, relative to its own strongest place</div>{scale}</div>'

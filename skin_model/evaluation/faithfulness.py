@@ -1,0 +1,92 @@
+"""Does one map of one picture tell the truth?  Measured by asking the network, never by how convincing it looks."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from skin_model.explain.subject import Subject
+
+STEPS = 10  # of each curve, of equal numbers of pixels
+BLUR = 0.1  # of the side: standard deviation of the picture's blur from which insertion begins
+BLOB = 0.15  # of the side: standard deviation of the centred blob, the map of someone who has seen no picture
+RANDOM_CELLS = 7  # of a random map along each side, as coarse as most networks' feature maps
+COMPARED_CELLS = 24  # along each side at most: noise of single pixels is not counted as a change
+
+
+def insertion_deletion(
+    subject: Subject, target: int, maps: Sequence[np.ndarray], random: np.random.Generator
+) -> np.ndarray:
+    """Areas under the insertion and deletion curves (Petsiuk et al., RISE, BMVC 2018): float64 (len(maps), 2).
+
+    Insertion puts the map's pixels back into a blurred picture, the strongest first: the class should come early.
+    Deletion replaces them by the picture's mean colour: the class should go early.  Where a map is even, the order is
+    that of a random map, so that it gains nothing from what it does not say.
+
+    Args:
+        subject: picture and network.
+        target: index of the class.
+        maps: heat maps (h, w) of any size.
+        random: source of the order where a map is even.
+    """
+    image, side = subject.image, len(subject.square)
+    blurred = cv2.GaussianBlur(image, (0, 0), BLUR * side)
+    plain = np.broadcast_to(image.mean((0, 1)), image.shape)
+    even = _resized(random_map(random), side)
+    ranks = [_ranks(_resized(heat, side).astype(np.float64) + 1e-6 * even) for heat in maps]
+    ends = (image, blurred, plain)
+
+    def variant(number: int) -> np.ndarray:
+        if number < len(ends):
+            return ends[number]
+        which, rest = divmod(number - len(ends), 2 * (STEPS - 1))
+        deleting, step = divmod(rest, STEPS - 1)
+        first = (ranks[which] < (step + 1) / STEPS)[..., None]
+        return np.where(first, plain, image) if deleting else np.where(first, image, blurred)
+
+    answers = subject.ask(len(ends) + 2 * (STEPS - 1) * len(maps), variant)[:, target].astype(np.float64)
+    whole, from_blur, to_plain = answers[: len(ends)]
+    inner = answers[len(ends) :].reshape(len(maps), 2, STEPS - 1).sum(2)
+    outer = np.array([from_blur + whole, whole + to_plain]) / 2  # trapezoidal rule
+    return (inner + outer) / STEPS
+
+
+def energy_inside(heat_map: np.ndarray, mask: np.ndarray) -> float:
+    """Share of a map's heat inside a lesion's mask (Wang et al. 2020): bool (s, s) over the judged square."""
+    heat = _resized(heat_map, len(mask))
+    return float(heat[mask].sum() / heat.sum())
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> float:
+    """Rank correlation of two maps (h, w) of one grid; 0 where one of them is even."""
+    from scipy.stats import rankdata
+
+    side = min(COMPARED_CELLS, *one.shape)
+    ranks = [rankdata(_resized(heat, side)) for heat in (one, other)]
+    if min(np.ptp(rank) for rank in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def centred_blob(side: int = 32) -> np.ndarray:
+    """A Gaussian blob of standard deviation `BLOB` in the middle, float32 (side, side)."""
+    along = (np.arange(side) + 0.5) / side - 0.5
+    ray = np.exp(-(along**2) / (2 * BLOB**2))
+    return np.outer(ray, ray).astype(np.float32)
+
+
+def random_map(random: np.random.Generator) -> np.ndarray:
+    """A map of random cells, float32 (RANDOM_CELLS, RANDOM_CELLS) in [0, 1]."""
+    return random.random((RANDOM_CELLS, RANDOM_CELLS), np.float32)
+
+
+def _resized(heat: np.ndarray, side: int) -> np.ndarray:
+    method = cv2.INTER_AREA if len(heat) > side else cv2.INTER_LINEAR
+    return cv2.resize(heat.astype(np.float32), (side, side), interpolation=method)
+
+
+def _ranks(heat: np.ndarray) -> np.ndarray:
+    """Each pixel's place when sorted by heat, the hottest 0, the coldest nearly 1: float (s, s)."""
+    places = np.empty(heat.size)
+    places[np.argsort(-heat, axis=None, kind="stable")] = np.arange(heat.size) / heat.size
+    return places.reshape(heat.shape)

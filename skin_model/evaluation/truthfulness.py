@@ -1,0 +1,108 @@
+"""What was measured of a model's explanations, summed up: figures with intervals, a verdict, and words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skin_model.evaluation.sections import Section, with_interval
+from skin_model.explain.methods import METHODS
+
+FILE = "explanations.json"  # of a bundle
+SAME = 0.5  # a map that stays this alike when the network is randomised does not show what the network learned
+SAMPLES = 1000
+FIGURES = {
+    "insertion": "insertion",
+    "deletion": "deletion",
+    "over_blob": "better than a centred blob by",
+    "over_random": "better than a random map by",
+    "energy": "heat inside the lesion",
+    "energy_over_blob": "more than a centred blob by",
+    "head": "alike, last layers randomised",
+    "all": "alike, all layers randomised",
+    "noise": "alike under small noise",
+}
+_SENTENCES = (
+    "Insertion and deletion: area under the curve of the likeliest class's probability while a map's pixels are put "
+    "into a blurred picture (more is better) or taken out of the picture (less is better). Their difference is "
+    "compared with that of a blob in the middle and of a random map on the same pictures.",
+    "Alike: rank correlation with the map of the same picture when weights are shuffled (a map that shows what the "
+    "network learned must change) or small noise is added to the picture (it must stay).",
+    "A method passed if it is better than the blob beyond the interval and its correlation with the shuffled network "
+    f"stays below {SAME}. The others are not offered by default. Heat inside the lesion is no proof: a network may "
+    "look elsewhere.",
+)
+NAMES = {key: method.name for key, method in METHODS.items()} | {"blob": "Centred blob", "random": "Random map"}
+
+
+def summarise(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Means over pictures with 95 % bootstrap intervals, and whether each method passed, by method.
+
+    Args:
+        rows: per picture (one per lesion): method, "blob" or "random" -> figure -> value; no figures where the map
+            was empty.
+    """
+    found = {}
+    for key in NAMES:
+        asked = [(row[key], row) for row in rows if key in row]
+        answered = [(own, row) for own, row in asked if own]
+        if asked:
+            columns = {name: np.array([_figure(name, own, row) for own, row in answered]) for name in FIGURES}
+            found[key] = {"images": len(answered), "empty": len(asked) - len(answered)} | {
+                name: _estimate(values) for name, values in columns.items() if np.isfinite(values).any()
+            }
+    for key in METHODS.keys() & found:
+        found[key]["passed"] = _passed(found[key])
+    return found
+
+
+def sentence(figures: dict[str, Any] | None) -> str:
+    """One sentence for the page on how a method did."""
+    if not figures:
+        return "Not measured on this model, so nothing is known of how true it is here."
+    if not figures["images"]:
+        return f"Measured: it gave no map for any of {figures['empty']} pictures the model never saw, so it failed."
+    gain, alike = figures["over_blob"], figures["all"]
+    better = gain["interval"][0] > 0
+    versus = "better" if better else "not proven better"
+    said = (
+        f"Measured on {figures['images']} pictures the model never saw: {versus} than a blob in the middle at finding "
+        f"what decides ({with_interval(gain)}), rank correlation {with_interval(alike, digits=2)} with the map of a "
+        "network that has forgotten everything"
+    )
+    if "energy" in figures:
+        said += f", {100 * figures['energy']['value']:.0f} % of its heat inside the lesion"
+    return said + ("." if figures["passed"] else ": it failed this check.")
+
+
+def section(found: dict[str, Any]) -> Section:
+    """The same as a table of the report, every figure with its interval."""
+    if not found:
+        return Section("Explanations", ("Not measured; `python -m skin_model explain-check` does.",))
+    methods = found["methods"]
+    rows = [
+        (NAMES[key], str(figures["images"]), {True: "yes", False: "no"}.get(figures.get("passed"), ""),
+         *(with_interval(figures[name]) if name in figures else "" for name in FIGURES))
+        for key, figures in methods.items()
+    ]  # fmt: skip
+    return Section("Explanations", _SENTENCES, ("method", "images", "passed", *FIGURES.values()), rows)
+
+
+def _figure(name: str, own: dict[str, float], row: dict[str, dict[str, float]]) -> float:
+    """A figure of one picture; those that compare are made here."""
+    if name.startswith("over_"):
+        other = row[name.removeprefix("over_")]
+        return (own["insertion"] - own["deletion"]) - (other["insertion"] - other["deletion"])
+    if name == "energy_over_blob":
+        return own.get("energy", np.nan) - row["blob"].get("energy", np.nan)
+    return own.get(name, np.nan)
+
+
+def _estimate(values: np.ndarray) -> dict[str, Any]:
+    values = values[np.isfinite(values)]
+    drawn = np.random.default_rng(0).choice(values, (SAMPLES, len(values)))
+    return {"value": float(values.mean()), "interval": np.percentile(drawn.mean(1), [2.5, 97.5]).tolist()}
+
+
+def _passed(figures: dict[str, Any]) -> bool:
+    return bool(figures["images"] and figures["over_blob"]["interval"][0] > 0 and figures["all"]["interval"][1] < SAME)

@@ -1,0 +1,149 @@
+"""Measure a model's explanations on pictures it has never met: do they show what decides?"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from skin_model import bundle, conversion, imaging
+from skin_model.bundle import Bundle
+from skin_model.dataset import ham10000
+from skin_model.errors import DatasetError
+from skin_model.evaluation import faithfulness, truthfulness
+from skin_model.explain.methods import METHODS
+from skin_model.explain.randomised import randomise
+from skin_model.explain.subject import OnProgress, Subject, idle
+from skin_model.inference import Classifier
+from skin_model.services import explaining, prediction
+from skin_model.services.evaluation import read_seen
+from skin_model.taxonomy import CODES
+
+NOISE = 4  # grey levels: standard deviation of the noise under which a map should stay
+Row = dict[str, dict[str, float]]  # method -> figure -> value
+
+
+def check(
+    *, classifier: Classifier, data: Path, images: int = 200, slow_images: int = 40, seed: int = 0,
+    on_progress: OnProgress = idle,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of every method, as kept in a bundle's explanations.json.
+
+    Args:
+        classifier: a seven-class model.
+        data: HAM10000; with its lesion masks the share of heat inside the lesion is measured too.
+        images: how many lesions the model has never met to draw, one picture of each.
+        slow_images: on how many of these the slow methods are measured.
+        seed: of the draw.
+        on_progress: told of pictures done.
+
+    Raises:
+        BundleError: a model without the seven classes.
+        DatasetError: the model has met every lesion of the data set.
+    """
+    classifier.require_diagnosis()
+    table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)[:images]
+    rows = list(measured(classifier, table, slow_images, on_progress))
+    return {
+        "model_version": classifier.manifest.model_version,
+        "data": ham10000.source_name(table),
+        "images": len(rows),
+        "seed": seed,
+        "methods": truthfulness.summarise(rows),
+    }
+
+
+def keep(found: dict[str, Any], made: Bundle) -> None:
+    """Put the figures into their model's folder, for page and report."""
+    bundle.add(made, truthfulness.FILE, json.dumps(found, indent=1) + "\n")
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The figures in words, a line for each method."""
+    methods = found["methods"]
+    return [f"{truthfulness.NAMES[key]}: {truthfulness.sentence(methods[key])}" for key in METHODS if key in methods]
+
+
+def unseen(table: pd.DataFrame, made: Bundle) -> pd.DataFrame:
+    """One row per lesion that the model has never met, the first by name."""
+    seen = read_seen(made)
+    fresh = table[~table["image_id"].isin(seen["image_id"]) & ~table["lesion_id"].isin(seen["lesion_id"])]
+    if fresh.empty:
+        raise DatasetError(
+            f"The model {made.manifest.model_version} has met every lesion of this data set. Give other pictures."
+        )
+    return fresh.sort_values("image_id").drop_duplicates("lesion_id")
+
+
+def measured(classifier: Classifier, table: pd.DataFrame, slow_images: int, on_progress: OnProgress) -> Iterator[Row]:
+    """The figures of each picture of a table with `path` and `mask`, the slow methods on the first `slow_images`."""
+    with _forgetful(classifier.bundle) as controls:
+        loaded = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
+        for number, (item, mask) in enumerate(zip(loaded, table["mask"], strict=True)):
+            on_progress(number, len(table))
+            methods = [key for key, method in METHODS.items() if number < slow_images or not method.slow]
+            yield _row(item.square, _mask(mask, classifier.manifest.size), methods, classifier, controls, number)
+        on_progress(len(table), len(table))
+
+
+def _row(
+    square: np.ndarray, mask: np.ndarray | None, methods: list[str], classifier: Classifier,
+    controls: dict[str, Classifier], seed: int,
+) -> Row:  # fmt: skip
+    """All figures of one picture, for the class that is likeliest in its unturned view; none for an empty map."""
+    random = np.random.default_rng(seed)
+    subject = explaining.subject(square, classifier)
+    target = int(classifier.outputs(subject.image[None])[0].argmax())
+    row: Row = {key: {} for key in methods}
+    own = {key: heat for key, heat in _maps(subject, target, methods).items() if heat.any()}
+    noisy = np.clip(np.rint(square + random.normal(0, NOISE, square.shape)), 0, 255).astype(np.uint8)
+    others = {"noise": explaining.subject(noisy, classifier)}
+    others |= {name: explaining.subject(square, control) for name, control in controls.items()}
+    for name, other in others.items():
+        compared = [key for key in own if name != "head" or not METHODS[key].slow]
+        for key, heat in _maps(other, target, compared).items():
+            row[key][name] = faithfulness.similarity(own[key], heat)
+    maps = own | {"blob": faithfulness.centred_blob(), "random": faithfulness.random_map(random)}
+    areas = faithfulness.insertion_deletion(subject, target, list(maps.values()), random)
+    for (key, heat), (insertion, deletion) in zip(maps.items(), areas, strict=True):
+        row.setdefault(key, {}).update(insertion=float(insertion), deletion=float(deletion))
+        if mask is not None and mask.any():
+            row[key]["energy"] = faithfulness.energy_inside(heat, mask)
+    return row
+
+
+def _maps(subject: Subject, target: int, methods: Iterable[str]) -> dict[str, np.ndarray]:
+    code = CODES[target]
+    return {key: METHODS[key].explain(subject, code, idle)[code].heat_map for key in methods}
+
+
+def _mask(path: Path | None, size: int) -> np.ndarray | None:
+    """A lesion's mask over the judged square, bool (size, size)."""
+    if path is None:
+        return None
+    drawn = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if drawn is None:
+        raise DatasetError(f"The mask {path.name} cannot be read. Take it out of the data set, or restore it.")
+    return imaging.centre(imaging.fit(drawn, size)) > 127
+
+
+@contextmanager
+def _forgetful(made: Bundle) -> Iterator[dict[str, Classifier]]:
+    """The model with shuffled weights, in the last layers ("head") and in "all", by the figure that needs it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        controls = {}
+        for name in ("head", "all"):
+            folder = Path(temporary) / name
+            shutil.copytree(made.folder, folder)
+            model = conversion.load_keras(folder / "network.keras")
+            randomise(model, head_only=name == "head")
+            model.save(folder / "network.keras")
+            conversion.convert(model, folder)
+            controls[name] = Classifier(Bundle(folder, bundle.write_manifest(folder, made.manifest)))
+        yield controls

@@ -1,0 +1,177 @@
+"""The part of the analyse page that unfolds for other explanations, run without a browser."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import Services, open_page, picture, services, upload, words
+
+from skin_model.entities import Explanation
+from skin_model.errors import BundleError
+from skin_model.services import explaining
+from skin_model.services.explaining import Offer, Run
+from skin_model.taxonomy import CODES
+
+__all__ = ["services"]  # the fixture
+
+OFFERS = [
+    Offer("gradcam", "Grad-CAM", "Shows regions.", "Measured on 200 pictures: better.", False, False),
+    Offer("occlusion", "Occlusion", "Shows patches.", "Measured on 200 pictures: it failed this check.", True, False),
+    Offer("lime", "LIME", "Shows superpixels.", "Measured on 40 pictures: better.", False, True),
+]
+
+
+@dataclass
+class Explaining:
+    """Stands in for the service; a test ends the runs by hand."""
+
+    made: list[tuple[str, str]] = field(default_factory=list)
+    painted: list[tuple[str, float]] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    empty: str | None = None
+    fault: Exception | None = None
+
+    def explain(self, *, analysis: Any, method: str, target: str) -> dict[str, Explanation]:
+        self.made.append((method, target))
+        if self.fault is not None:
+            raise self.fault
+        return {code: Explanation(method, code, np.eye(4, dtype=np.float32) * (code != self.empty)) for code in CODES}
+
+    def begin(self, *, analysis: Any, method: str, target: str) -> Run:
+        self.runs.append(Run(method, target))
+        return self.runs[-1]
+
+    def paint(self, *, analysis: Any, heat_map: np.ndarray, opacity: float, style: str) -> np.ndarray:
+        self.painted.append((style, opacity))
+        return analysis.image.pixels
+
+    def finish(self) -> None:
+        run = self.runs[-1]
+        run.explanations = self.explain(analysis=None, method=run.method, target=run.target)
+        run.share = 1.0
+        run._done.set()
+
+
+@pytest.fixture
+def maps(services: Services, monkeypatch: pytest.MonkeyPatch) -> Explaining:
+    fake = Explaining()
+    monkeypatch.setattr(explaining, "offers", lambda: OFFERS)
+    for name in ("explain", "begin", "paint"):
+        monkeypatch.setattr(explaining, name, getattr(fake, name))
+    return fake
+
+
+def analysed(unfolded: bool = True) -> AppTest:
+    app = open_page("pages/analyse.py")
+    app.session_state["others"] = unfolded
+    return upload(app, picture())
+
+
+def chosen(app: AppTest, label: str, number: int) -> Any:
+    return [box for box in app.selectbox if box.label == label][number]
+
+
+def test_nothing_is_explained_before_it_is_unfolded(maps: Explaining) -> None:
+    app = analysed(unfolded=False)
+    assert not app.exception
+    assert not maps.made
+    assert not [box for box in app.selectbox if box.label == "Method"]
+
+
+def test_two_maps_stand_side_by_side_each_with_its_limits_and_how_it_did(maps: Explaining) -> None:
+    app = analysed()
+    assert not app.exception
+    assert [chosen(app, "Class", n).value for n in (0, 1)] == ["nv", "mel"], "the likeliest and the next"
+    assert len(maps.painted) == 2
+    text = words(app)
+    assert text.count("Shows regions.") == 2
+    assert "Measured on 200 pictures: better." in text
+    assert maps.made == [("gradcam", "nv")], "one answer holds the maps of all classes"
+
+
+def test_another_class_or_a_repeated_look_asks_nothing_twice(maps: Explaining) -> None:
+    app = analysed()
+    chosen(app, "Class", 1).set_value("vasc").run()
+    app.run()
+    assert maps.made == [("gradcam", "nv")]
+    assert len(maps.painted) > 2
+
+
+def test_a_method_that_failed_its_check_is_offered_only_on_demand_and_says_so(maps: Explaining) -> None:
+    app = analysed()
+    assert not [option for option in chosen(app, "Method", 0).options if "Occlusion" in option]
+    (toggle,) = app.toggle
+    assert "failed their check" in toggle.label
+    assert "Occlusion" in toggle.label
+    toggle.set_value(True).run()
+    chosen(app, "Method", 0).set_value("occlusion").run()
+    assert "it failed this check" in words(app)
+
+
+def test_maps_can_be_drawn_as_contours_and_weaker(maps: Explaining) -> None:
+    app = analysed()
+    (style,) = app.get("button_group")
+    style.set_value("Contours").run()
+    next(s for s in app.slider if s.label == "Strength").set_value(20).run()
+    assert maps.painted[-1] == ("Contours", 0.2)
+    assert "25&nbsp;%" in words(app)
+
+
+def test_an_empty_map_says_so_instead_of_showing_noise(maps: Explaining) -> None:
+    maps.empty = "mel"
+    app = analysed()
+    assert "Nothing in the picture speaks for this class (Melanoma)" in app.info[0].value
+
+
+def test_a_model_that_was_replaced_meanwhile_is_explained(maps: Explaining) -> None:
+    maps.fault = BundleError("Another model is in use now. Give the picture again.")
+    app = analysed()
+    assert not app.exception
+    assert "Give the picture again" in app.error[0].value
+
+
+def slow(maps: Explaining) -> AppTest:
+    app = analysed()
+    return chosen(app, "Method", 0).set_value("lime").run()
+
+
+def test_a_slow_method_waits_to_be_asked_then_shows_its_progress_and_its_map(maps: Explaining) -> None:
+    app = slow(maps)
+    assert not maps.runs
+    app.button(key="begin-0").click().run()
+    (run,) = maps.runs
+    run.share = 0.4
+    app.run()
+    assert "LIME: 40 %" in str(app.get("progress")[0].proto)
+    maps.finish()
+    app.run()
+    assert not app.get("progress")
+    assert "Shows superpixels." in words(app)
+    assert app.session_state["explained"]["lime", "vasc"].method == "lime"
+
+
+@pytest.mark.parametrize("way", ["button", "another method", "another picture"])
+def test_a_slow_method_is_stopped(maps: Explaining, way: str) -> None:
+    app = slow(maps)
+    app.button(key="begin-0").click().run()
+    stop: dict[str, Callable[[], Any]] = {
+        "button": lambda: app.button(key="stop-0").click().run(),
+        "another method": lambda: chosen(app, "Method", 0).set_value("gradcam").run(),
+        "another picture": lambda: upload(app, picture(shade=60)),
+    }
+    stop[way]()
+    assert not app.exception
+    assert maps.runs[0].stopped
+    assert not app.get("progress")
+
+
+def test_a_slow_method_that_fails_says_so(maps: Explaining) -> None:
+    app = slow(maps)
+    app.button(key="begin-0").click().run()
+    maps.runs[0].error = "There is no map."
+    maps.runs[0]._done.set()
+    app.run()
+    assert "There is no map." in app.error[0].value

@@ -1,0 +1,190 @@
+"""Whether explanations are true: the measures on maps whose truth is known, and the check of a whole model."""
+
+import json
+
+import numpy as np
+import pytest
+from test_explain_methods import HEARD, PATCH, SIZE, planted
+
+from skin_model import bundle, cli
+from skin_model.conversion import load_keras
+from skin_model.errors import DatasetError
+from skin_model.evaluation import faithfulness, truthfulness
+from skin_model.explain.methods import METHODS
+from skin_model.explain.randomised import randomise
+from skin_model.inference import Classifier
+from skin_model.services import explaining, explanation_check
+from skin_model.taxonomy import CODES
+
+
+def areas(*maps: np.ndarray) -> np.ndarray:
+    """Insertion less deletion of maps of the planted picture, with the same order where they are even."""
+    found = faithfulness.insertion_deletion(planted(), CODES.index(HEARD), maps, np.random.default_rng(0))
+    return found[:, 0] - found[:, 1]
+
+
+def truth() -> np.ndarray:
+    heat = np.zeros((SIZE, SIZE), np.float32)
+    heat[PATCH] = 1
+    return heat
+
+
+def test_a_true_map_beats_blob_random_and_its_own_opposite():
+    true, blob, random, opposite = areas(
+        truth(), faithfulness.centred_blob(), faithfulness.random_map(np.random.default_rng(1)), 1 - truth()
+    )
+    assert true > max(blob, random) + 0.1
+    assert min(blob, random) > opposite
+
+
+def test_an_even_map_gains_nothing_over_the_order_of_a_random_one():
+    even, random = areas(np.ones((3, 3), np.float32), faithfulness.random_map(np.random.default_rng(0)))
+    assert even == pytest.approx(random, abs=1e-3)
+
+
+def test_areas_are_those_of_curves_by_hand():
+    subject, target, steps = planted(), CODES.index(HEARD), faithfulness.STEPS
+    ((insertion, deletion),) = faithfulness.insertion_deletion(subject, target, [truth()], np.random.default_rng(0))
+    image = subject.image
+    plain = np.broadcast_to(image.mean((0, 1)), image.shape)
+    assert 0 <= deletion < insertion <= 1
+    gone = subject.network(np.where(truth()[..., None] > 0, plain, image)[None].astype(np.float32))[0, target]
+    whole = subject.network(image[None])[0, target]
+    assert gone < 0.2 < whole, "the class goes with its patch"
+    assert deletion == pytest.approx((whole / 2 + (steps - 0.5) * gone) / steps, abs=0.6 / steps)
+
+
+def test_energy_is_the_share_of_heat_on_the_mask():
+    mask = np.zeros((20, 20), bool)
+    mask[:, :5] = True
+    assert faithfulness.energy_inside(np.ones((20, 20), np.float32), mask) == pytest.approx(0.25)
+    assert faithfulness.energy_inside(mask.astype(np.float32), mask) == pytest.approx(1)
+    assert faithfulness.energy_inside((~mask).astype(np.float32), mask) == pytest.approx(0)
+
+
+def test_the_centred_blob_has_the_spread_it_claims():
+    blob = faithfulness.centred_blob(200).astype(float)
+    along = (np.arange(200) + 0.5) / 200 - 0.5
+    assert np.sqrt((blob.sum(0) * along**2).sum() / blob.sum()) == pytest.approx(faithfulness.BLOB, rel=0.01)
+
+
+def test_maps_are_alike_by_the_order_of_their_places():
+    heat = np.random.default_rng(0).random((6, 6)).astype(np.float32)
+    assert faithfulness.similarity(heat, heat**3) == pytest.approx(1)
+    assert faithfulness.similarity(heat, 1 - heat) == pytest.approx(-1)
+    assert faithfulness.similarity(heat, np.zeros_like(heat)) == 0
+
+
+def test_randomising_keeps_the_weights_values_but_not_the_answers(trained, tiny):
+    images = np.random.default_rng(0).random((4, tiny.size, tiny.size, 3)).astype(np.float32)
+    for head_only in (True, False):
+        model, before = load_keras(trained / "best.keras"), load_keras(trained / "best.keras")
+        randomise(model, head_only=head_only)
+        assert np.abs(model.predict_on_batch(images) - before.predict_on_batch(images)).max() > 1e-3
+        for new, old in zip(model.get_weights(), before.get_weights(), strict=True):
+            np.testing.assert_array_equal(np.sort(new, axis=None), np.sort(old, axis=None))
+        changed = [
+            layer.name
+            for layer, old in zip(model.layers, before.layers, strict=True)
+            if any((a != b).any() for a, b in zip(layer.get_weights(), old.get_weights(), strict=True))
+        ]
+        assert set(changed) >= {"hidden", "output"}
+        assert (set(changed) == {"hidden", "output"}) is head_only
+
+
+@pytest.fixture(scope="module")
+def checked(made, drawn_data):
+    return explanation_check.check(classifier=Classifier(made), data=drawn_data, images=5, slow_images=0)
+
+
+def test_a_model_is_checked_on_one_picture_of_each_unseen_lesion(checked, made, parts):
+    fresh = explanation_check.unseen(parts, made)
+    assert set(fresh["part"]) == {"test"}
+    assert fresh["lesion_id"].is_unique
+    assert checked["images"] == 5
+    assert checked["model_version"] == made.manifest.model_version
+
+
+def test_every_fast_method_gets_every_figure_with_its_interval_and_a_verdict(checked):
+    fast = {key for key, method in METHODS.items() if not method.slow}
+    assert set(checked["methods"]) == fast | {"blob", "random"}
+    for key in fast:
+        figures = checked["methods"][key]
+        assert figures["images"] + figures["empty"] == 5
+        assert isinstance(figures["passed"], bool)
+        if not figures["images"]:
+            assert not figures["passed"]
+            continue
+        assert set(figures) == {*truthfulness.FIGURES, "images", "empty", "passed"}, "drawn lesions come with masks"
+        for name in truthfulness.FIGURES:
+            low, high = figures[name]["interval"]
+            assert low <= figures[name]["value"] <= high
+    assert checked["methods"]["blob"]["over_blob"]["value"] == 0
+
+
+def test_a_model_that_has_met_every_lesion_is_not_checked_on_them(made, parts):
+    with pytest.raises(DatasetError, match="has met every lesion"):
+        explanation_check.unseen(parts[parts["part"] != "test"], made)
+
+
+def test_figures_kept_in_a_model_reach_page_and_report_and_can_be_replaced(checked, copied, monkeypatch):
+    made = bundle.read(copied())
+    monkeypatch.setenv("SKIN_MODEL_BUNDLE", str(made.folder))
+    explanation_check.keep(checked, made)
+    again = bundle.read(made.folder)
+    assert json.loads(again.text(truthfulness.FILE)) == checked
+    offers = {offer.key: offer for offer in explaining.offers()}
+    assert offers["gradcam"].failed is not checked["methods"]["gradcam"]["passed"]
+    assert "pictures the model never saw" in offers["gradcam"].evidence
+    assert "Not measured" in offers["lime"].evidence
+
+    explanation_check.keep(checked | {"seed": 7}, again)
+    assert json.loads(bundle.read(made.folder).text(truthfulness.FILE))["seed"] == 7
+
+
+@pytest.mark.parametrize("broken_at", [1, 2])
+def test_a_model_stays_whole_wherever_keeping_is_broken_off(checked, copied, monkeypatch, broken_at):
+    made = bundle.read(copied())
+    explanation_check.keep(checked, made)
+    made = bundle.read(made.folder)
+    writes, write = [], bundle._write
+
+    def fail(*arguments):
+        writes.append(arguments)
+        if len(writes) == broken_at:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    monkeypatch.setattr(bundle, "_write", fail)
+    with pytest.raises(KeyboardInterrupt):
+        explanation_check.keep(checked | {"seed": 7}, made)
+    assert bundle.read(made.folder).text(truthfulness.FILE) in ("", made.text(truthfulness.FILE))
+
+
+FIGURE = {"value": 0.2, "interval": [0.1, 0.3]}
+
+
+def figures(over_blob: list[float], alike: list[float]) -> dict:
+    of = dict.fromkeys(truthfulness.FIGURES, FIGURE) | {"images": 200, "empty": 0}
+    return of | {"over_blob": {"value": sum(over_blob) / 2, "interval": over_blob},
+                 "all": {"value": sum(alike) / 2, "interval": alike}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("over_blob", "alike", "passed"),
+    [([0.05, 0.1], [0.0, 0.2], True), ([-0.01, 0.1], [0.0, 0.2], False), ([0.05, 0.1], [0.4, 0.6], False)],
+)
+def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(over_blob, alike, passed):
+    assert truthfulness._passed(figures(over_blob, alike)) is passed
+    said = truthfulness.sentence(figures(over_blob, alike) | {"passed": passed})
+    assert ("failed" in said) is not passed
+    assert ("not proven better" in said) is (over_blob[0] <= 0)
+
+
+def test_the_command_prints_and_writes_the_figures(made, drawn_data, tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    order = ["--images", "2", "--slow-images", "0", "--json", str(file)]
+    assert cli.main(["explain-check", "--data", str(drawn_data), "--model", str(made.folder), *order]) == 0
+    assert "Grad-CAM: Measured on 2 pictures" in capsys.readouterr().out
+    assert json.loads(file.read_text())["images"] == 2
+    assert truthfulness.FILE not in bundle.read(made.folder).manifest.files
