@@ -76,7 +76,7 @@ def setting(field: Field[Any], start: Any, key: str) -> Any:
         return st.number_input(label, value=start, step=1, key=key, help=words)
     if isinstance(start, float):
         return st.number_input(label, value=start, format="%g", step=None, key=key, help=words)
-    return st.text_input(label, start or "", key=key, help=words) or None
+    return st.text_input(label, start or "", key=key, help=words) or ("" if field.default == "" else None)
 
 
 def ask(data_sets: list[DataSet]) -> None:
