@@ -191,9 +191,9 @@ def show_one(job: Job) -> None:
             act(orders.delete, job, "Deleted.")
 
 
+explain_failure(state)
 if "said" in view:
     st.success(view.pop("said"))
-explain_failure(state)
 st.header("Running", anchor=False)
 live()
 try:
