@@ -11,15 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from skin_model import imaging
-from skin_model.conversion import load_keras
 from skin_model.dataset import ham10000, splits
 from skin_model.dataset.labels import class_indices
 from skin_model.evaluation import calibration, metrics
-from skin_model.inference import to_logits, turned
-from skin_model.services import prediction
+from skin_model.services.teaching import answers
 from skin_model.training.state import read_state
 
 VIEWS = 4
@@ -33,13 +29,15 @@ def main() -> None:
     folds = {(read_state(run).split, read_state(run).config.validation) for run in options.runs}
     if len(folds) > 1:
         sys.exit("The runs keep different folds apart: no picture is new to all of them.")
+    if next(iter(folds))[1] == "none":
+        sys.exit("The runs were trained on all folds: no picture of these is new to them.")
     table = ham10000.read(options.data).table
     kept_apart = splits.assign(table, splits.read(options.runs[0] / "split.csv")) == next(iter(folds))[1]
     table = table[kept_apart]
     labels = class_indices(table["dx"])
     print(f"{len(table)} images of {next(iter(folds))[1]}, {VIEWS} views")
     print("balanced accuracy  macro AUC  macro F1  log loss  malignant AUC")
-    logits = {run.name: answers(run, table) for run in options.runs}
+    logits = {run.name: answers(run, table, VIEWS, lambda *_: None) for run in options.runs}
     for name, values in {**logits, "all": np.mean(list(logits.values()), axis=0)}.items():
         p = calibration.softmax(values, calibration.fit_temperature(values, labels))
         s = metrics.score(labels, p, threshold=0.5)
@@ -47,17 +45,6 @@ def main() -> None:
             f"{s['balanced_accuracy']:17.3f}  {s['macro_auc']:9.4f}  {s['macro_f1']:8.3f}  {s['log_loss']:8.4f}  "
             f"{s['malignant']['auc']:13.4f}  {name}"
         )
-
-
-def answers(run: Path, table: pd.DataFrame) -> np.ndarray:
-    """Log probabilities (N, 7) of a run's best network, averaged over the views."""
-    model = load_keras(run / "best.keras")
-    squares = np.stack(
-        [item.square for item in prediction.readable(prediction.load(table["path"], model.input_shape[1]))]
-    )
-    views = turned(squares, VIEWS)
-    outputs = [model.predict_on_batch(imaging.to_network(views[i : i + 64])) for i in range(0, len(views), 64)]
-    return to_logits(np.concatenate(outputs)).reshape(VIEWS, len(table), -1).mean(0)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.taxonomy import CODES
 from skin_model.training import run
 from skin_model.training.losses import loss_for
+from skin_model.training.schedules import freeze_first
 from skin_model.training.state import RunState, write_state
 
 SPLIT = "benchmark"
@@ -52,9 +53,9 @@ class FromMemory:
         import tensorflow as tf
 
         self.model: Any = networks.build(
-            config.network, size=config.size, task=config.task, weights=config.weights, dropout=config.dropout,
-            frozen=config.frozen,
-        )  # fmt: skip
+            config.network, size=config.size, task=config.task, weights=config.weights, dropout=config.dropout
+        )
+        freeze_first(self.model, config.frozen)
         truth = targets(table["dx"], config.task)
         kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}
         self.model.compile(

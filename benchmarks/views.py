@@ -6,6 +6,7 @@ The validation fold chose the best epoch of the training but nothing else; the t
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def main() -> None:
     wanted = seen.loc[seen["part"] == made.manifest.data["validation"], "image_id"]
     table = ham10000.read(options.data).table
     table = table[table["image_id"].isin(wanted)]
+    if table.empty:
+        sys.exit("This model was trained on all folds: no picture is left to choose its views by.")
     labels = class_indices(table["dx"])
     squares = np.stack(
         [item.square for item in prediction.readable(prediction.load(table["path"], made.manifest.size))]

@@ -122,6 +122,8 @@ def offer_examples() -> None:
 def show(shown: widgets.Shown) -> None:
     """Decision, then picture beside probabilities and controls, then what unfolds."""
     key = shown.analysis.image.sha256
+    used = shown.analysis.for_patient is not None
+    shown = shown.of(entered(key))
     widgets.decision(shown)
     left, right = st.columns([6, 5], gap="large")
     with right:
@@ -131,9 +133,10 @@ def show(shown: widgets.Shown) -> None:
         widgets.picture_under_map(shown, target, opacity)
     explanations.others(shown)
     with st.expander("Patient (optional)"):
-        patient = ask_patient(key)
-    if patient != Patient():
-        st.markdown(f"**Patient:** {describe(patient)} (not used by this model, which judges the picture alone)")
+        patient = ask_patient(key, used)
+    if patient != Patient() and not used:
+        words = "(not used by this model, which judges the picture alone)"
+        st.markdown(f"**Patient:** {widgets.describe(patient)} {words}")
     with st.expander("Details: exact probabilities, downloads, picture without map, file and model"):
         widgets.details(shown, patient)
 
@@ -150,20 +153,22 @@ def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
     return target, strength / 100
 
 
-def ask_patient(key: str) -> Patient:
+def entered(key: str) -> Patient:
+    """What was entered below before this run began, so that the answer above can take it into account."""
+    view = st.session_state
+    return Patient(view.get(f"age-{key}"), view.get(f"sex-{key}"), view.get(f"site-{key}"))
+
+
+def ask_patient(key: str, used: bool) -> Patient:
     """Asked anew for each picture: one patient's particulars must never stand beside another's lesion."""
-    st.caption("Shown with the result and in its download; kept nowhere. This model does not use them.")
+    of_model = "The answer above takes them into account." if used else "This model does not use them."
+    st.caption(f"{of_model} Shown with the result and in its download; kept nowhere.")
     first, second, third = st.columns(3)
     return Patient(
         age=first.number_input("Age in years", 0, 120, None, placeholder="not known", key=f"age-{key}"),
         sex=second.selectbox("Sex", SEXES, None, placeholder="not known", key=f"sex-{key}"),
         site=third.selectbox("Site of the lesion", SITES, None, placeholder="not known", key=f"site-{key}"),
     )
-
-
-def describe(patient: Patient) -> str:
-    age = None if patient.age is None else f"{patient.age} years"
-    return ", ".join(part for part in (age, patient.sex, patient.site) if part)
 
 
 if explain_failure(state):

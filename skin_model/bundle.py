@@ -3,6 +3,7 @@
 network.keras     the trained network: the truth
 serving.xml/.bin  the same network for OpenVINO in float32, with feature map and embedding as further outputs
 head.npz          weights behind the feature map, for Grad-CAM without TensorFlow
+patient.npz       the part that judges the patient, of networks that were trained with one
 seen.csv.gz       every image the model has met in training, validation or calibration
 history.csv       the training, epoch by epoch
 evaluation.json   the report of `evaluate` on the test part
@@ -16,7 +17,7 @@ Reading verifies every hash: a Keras file can run code, so nothing unlisted or c
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Manifest:
         agreement: largest difference between Keras and the serving form on real images, and their number.
         environment: versions of the libraries that made it.
         files: name -> SHA-256 of every other file.
+        metadata: the data set's columns that are an input beside the image.
     """
 
     model_version: str
@@ -69,6 +71,7 @@ class Manifest:
     format: int = FORMAT
     balanced_threshold: float | None = None
     prediction_sets: dict[str, Any] = field(default_factory=dict)
+    metadata: tuple[str, ...] = ()
 
     @property
     def drawn(self) -> bool:
@@ -112,9 +115,11 @@ def read(folder: Path) -> Bundle:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
     try:
-        manifest = Manifest(**(raw | {"labels": tuple(raw["labels"]), "stages": raw["stages"], "files": raw["files"]}))
+        tuples = {"labels": tuple(raw["labels"]), "metadata": tuple(raw.get("metadata", ()))}
+        manifest = Manifest(**(raw | tuples | {"stages": raw["stages"], "files": raw["files"]}))
         numbers = (manifest.size, manifest.views, manifest.temperature, manifest.threshold)
-        if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= REQUIRED:
+        required = REQUIRED | ({"patient.npz"} if manifest.metadata else set())
+        if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= required:
             raise TypeError("a number or a file of it is not listed")
         if manifest.prediction_sets and set(manifest.prediction_sets["thresholds"]) != set(CODES):
             raise TypeError("prediction_sets lacks the threshold of a class")
@@ -135,7 +140,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "manifest.json")
     raw = asdict(manifest) | {"files": {name: sha256(folder / name) for name in names}}
     _write(folder, raw)
-    return Manifest(**(raw | {"labels": tuple(raw["labels"])}))
+    return replace(manifest, files=raw["files"])
 
 
 def add(made: Bundle, name: str, text: str) -> None:

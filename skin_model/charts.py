@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import plotly.graph_objects as go
 
-from skin_model.entities import Analysis, Prediction
+from skin_model.entities import Analysis, EpochRecord, Prediction
 from skin_model.taxonomy import BY_CODE, DIAGNOSES, Diagnosis
 
 DISPLAY_SIDE = 1200  # pixels, as wide as the overlay is drawn; some 0.2 MB as JPEG
@@ -177,8 +177,13 @@ def decision_curve(curve: dict[str, list[Any]]) -> go.Figure:
     return figure.update_yaxes(range=[-0.25 * top, 1.1 * top])
 
 
-def interval_plot(estimates: dict[str, dict[str, Any]], title: str, *, target: float | None = None) -> go.Figure:
-    """Named figures as dots with their intervals, the first on top; `target` is drawn as a line to compare with."""
+def interval_plot(
+    estimates: dict[str, dict[str, Any]], title: str, *, target: float | None = None, low: float = 0.0
+) -> go.Figure:
+    """Named figures as dots with their intervals, the first on top, on an axis from `low` to 1.
+
+    `target` is drawn as a line to compare with.
+    """
     shown = {name: e for name, e in reversed(estimates.items()) if e["value"] is not None}
     figure = go.Figure(
         go.Scatter(
@@ -189,8 +194,55 @@ def interval_plot(estimates: dict[str, dict[str, Any]], title: str, *, target: f
     if target is not None:
         figure.add_vline(x=target, line=_REFERENCE)
     figure = _framed(figure, title, "")
-    figure.update_xaxes(range=[-0.02, 1.02])
+    figure.update_xaxes(range=[low - 0.02, 1.02])
     return figure.update_layout(height=90 + 30 * len(shown), showlegend=False)
+
+
+def training_curves(
+    runs: dict[str, list[EpochRecord]], figures: dict[str, str], *, smoothing: float = 0.0
+) -> go.Figure:
+    """Figures per epoch (field of `EpochRecord` -> label) of trainings over each other: colour by run, dash by figure.
+
+    `smoothing` is the share of what came before in each point, 0 for none.
+    """
+    figure = go.Figure()
+    for number, (name, records) in enumerate(runs.items()):
+        for (key, label), dash in zip(figures.items(), _DASHES, strict=False):
+            values = _smoothed([getattr(record, key) for record in records], smoothing)
+            figure.add_scatter(
+                x=[record.epoch for record in records], y=values, mode="lines+markers", marker={"size": 5},
+                name=f"{name}: {label}" if len(runs) > 1 else label,
+                line={"color": DIAGNOSES[(5 + 3 * number) % 7].colour, "dash": dash},
+                hovertemplate=f"epoch %{{x}}<br>{label} %{{y:.4f}}<extra></extra>",
+            )  # fmt: skip
+    figure = _framed(figure, "epoch", "")
+    figure.update_xaxes(rangemode="tozero", tickformat="d")
+    return figure.update_layout(height=320, showlegend=True)
+
+
+def _smoothed(values: list[float], share: float) -> list[float]:
+    smooth: list[float] = []
+    for value in values:
+        smooth.append(share * smooth[-1] + (1 - share) * value if smooth else value)
+    return smooth
+
+
+def severity_plot(changes: dict[str, list[dict[str, Any]]], title: str) -> go.Figure:
+    """Changes of a figure under named conditions of rising severity, the first condition on top.
+
+    Severities differ in size and filling of their dots; the line of no change is drawn.
+    """
+    names = list(reversed(changes))
+    figure = go.Figure()
+    for level in range(max(map(len, changes.values()))):
+        figure.add_scatter(
+            x=[changes[name][level]["value"] for name in names], y=names, mode="markers",
+            name=f"severity {level + 1}",
+            marker={"color": INK, "size": 7 + 2 * level, "symbol": ("circle-open", "circle", "diamond")[level % 3]},
+            hovertemplate="%{y}<br>%{x:+.3f}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line=_REFERENCE)
+    return _framed(figure, title, "").update_layout(height=170 + 30 * len(names))
 
 
 def _bars(estimates: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skin_model import files
-from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, training
+from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, training, worker
+from skin_model.entities import SEXES, SITES, Patient
 from skin_model.errors import ImageError, SkinModelError
 
 
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
     explaining.add_explain_check(commands.add_parser("explain-check", help="measure whether explanations are true"))
+    worker.add(commands.add_parser("worker", help="carry out the trainings that were started from the browser"))
     return parser
 
 
@@ -75,6 +77,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="also write report.html (one page) and report.json there"
     )
+    parser.add_argument(
+        "--corruptions",
+        action="store_true",
+        help="measure for the report also blur, noise, light, hair, ink and others; takes thirty times as long",
+    )
     parser.add_argument("--allow-seen", action="store_true", help="score images the model has met, and say so")
     parser.set_defaults(run=_evaluate)
 
@@ -83,6 +90,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files and folders")
     _add_model(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers there, one object per image")
+    parser.add_argument("--age", type=int, metavar="YEARS", help="of the patient, for models that take it")
+    parser.add_argument("--sex", choices=SEXES, help="of the patient, for models that take it")
+    parser.add_argument("--site", choices=SITES, help="of the lesion, for models that take it")
     explaining.add_explain(parser)
     parser.set_defaults(run=_predict)
 
@@ -120,6 +130,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 allow_seen=options.allow_seen,
                 on_progress=advance,
                 report_folder=options.report,
+                corruptions=options.corruptions,
             )
         write(found)
     print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")
@@ -139,6 +150,7 @@ def _predict(options: argparse.Namespace) -> int:
     paths = list(prediction.listed(options.paths))
     if not paths:
         raise ImageError("No image was found. Name image files, or folders that hold some.")
+    patient = Patient(options.age, options.sex, options.site)
     failed = 0
     objects = []
     explainer = explaining.explainer(options)
@@ -146,7 +158,7 @@ def _predict(options: argparse.Namespace) -> int:
         classifier = workspace.load(options.model)
         explain = explainer(classifier) if explainer else None
         with steps("judging") as advance:
-            for judged in prediction.predict(classifier=classifier, paths=paths):
+            for judged in prediction.predict(classifier=classifier, paths=paths, patient=patient):
                 objects.append(judged.to_json())
                 advance(len(objects), len(paths))
                 if judged.prediction is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skin_model import networks
 from skin_model.errors import BundleError
 from skin_model.explain.activation import Head
 
@@ -23,10 +24,14 @@ def load_keras(path: Path) -> Any:
 
 
 def convert(model: Any, folder: Path) -> None:
-    """Write `serving.xml`, `serving.bin` and `head.npz`; outputs are probabilities, embedding and last feature map."""
+    """Write `serving.xml`, `serving.bin` and `head.npz`; outputs are probabilities, embedding and last feature map.
+
+    Of a network that also takes the patient this is the picture's part, which answers as for an unknown patient.
+    """
     import keras
     import openvino
 
+    model = networks.picture_part(model)
     output = model.get_layer("output")
     serving = keras.Model(model.inputs, [output.output, output.input, model.get_layer("features").output])
     with tempfile.TemporaryDirectory() as saved:
@@ -38,18 +43,18 @@ def convert(model: Any, folder: Path) -> None:
     Head.of(model).save(folder / "head.npz")
 
 
-def largest_difference(model: Any, images: np.ndarray, served: np.ndarray) -> float:
+def largest_difference(model: Any, inputs: Any, served: np.ndarray) -> float:
     """The largest difference of any probability between Keras and the serving form.
 
     Args:
         model: the Keras network.
-        images: float32 (N, s, s, 3) in [0, 1], real ones.
-        served: (N, K), the serving form's outputs for them.
+        inputs: images float32 (N, s, s, 3) in [0, 1], real ones, or a dict of these and `patient` float32 (N, M).
+        served: (N, K), the serving form's probabilities for them, at temperature 1.
 
     Raises:
         BundleError: where it exceeds `TOLERANCE`.
     """
-    difference = float(np.abs(np.asarray(model.predict(images, verbose=0)) - served).max())
+    difference = float(np.abs(np.asarray(model.predict(inputs, verbose=0)) - served).max())
     if not difference <= TOLERANCE:
         raise BundleError(
             f"The serving form differs from the Keras network by {difference:.2g} in a probability, more than "

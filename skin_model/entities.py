@@ -1,7 +1,9 @@
 """Frozen values passed between the layers.  Images are RGB uint8 (H, W, 3); probabilities float32 in taxonomy order."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,7 @@ class Analysis:
         box: (left, top, side) in pixels of the square of `image` that the network judged.
         prediction: probabilities and decision.
         explanations: class code -> Grad-CAM, all seven.
+        for_patient: the same model's answer for this picture of a patient; None for a model of pictures alone.
         square: uint8 (s, s, 3), the judged square as the network took it, for explanations asked for later.
     """
 
@@ -122,6 +125,7 @@ class Analysis:
     box: tuple[int, int, int]
     prediction: Prediction
     explanations: dict[str, Explanation]
+    for_patient: Callable[[Patient], Prediction] | None = None
     square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
 
 
@@ -173,6 +177,99 @@ class ModelState:
     summary: ModelSummary | None = None
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """A registered data set: a folder on the server and the one split in force for it.
+
+    Attributes:
+        id: in the project's record.
+        name: for people.
+        folder: HAM10000 or ISIC challenge folder.
+        split: the split table as CSV; `fingerprint` is its hash.
+        summary: images and lesions per part and class, problems found, distributions.
+        drawn: it holds drawings, so nothing learned from it may serve patients.
+        registered, actor: when and by whom.
+    """
+
+    id: int
+    name: str
+    folder: Path
+    split: str
+    fingerprint: str
+    summary: dict[str, Any]
+    drawn: bool
+    registered: datetime
+    actor: str
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """Who did what to what, and when; never changed afterwards."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A version was put into use; the newest one says which is in use now.
+
+    Attributes:
+        at, actor, reason: when, by whom and why.
+        version, previous: registered versions; 1 is the bundled model.
+        bundle: where the registry keeps the version's files.
+        manifest: SHA-256 of its manifest, which lists the hashes of all others.
+    """
+
+    at: datetime
+    actor: str
+    version: int
+    previous: int
+    bundle: str
+    manifest: str
+    reason: str
+
+
+JOB_STATES = ("waiting", "running", "done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entry of the queues.
+
+    Attributes:
+        id: unique; also the name of its folder.
+        kind: name of the workflow.
+        state: one of `JOB_STATES`.
+        order: what was asked for.
+        error: why it failed, a sentence.
+        outcome: what came of it, once done.
+        created, ended: times; None where not yet.
+        worker: who runs or ran it.
+        parent: the job it is a part of.
+        progress: what its worker last told of it.
+    """
+
+    id: str
+    kind: str
+    state: str
+    order: dict[str, Any]
+    error: str = ""
+    outcome: Any = None
+    created: datetime | None = None
+    ended: datetime | None = None
+    worker: str = ""
+    parent: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
 LOSSES = ("cross-entropy", "focal", "logit-adjusted")
 BALANCES = ("none", "class-weights", "sqrt-class-weights", "sampling", "oversampling")
 AUGMENTATIONS = ("none", "light", "standard", "strong")
@@ -198,6 +295,7 @@ class TrainingConfig:
     weights: str | None = _option(None, "to start from: imagenet, a weights file, or the best.keras of another run")
     task: str = _option("diagnosis", "diagnosis (seven classes) or binary (malignant or not)")
     size: int = _option(224, "side of the network's input in pixels")
+    metadata: str = _option("", "columns that are an input beside the image, such as age,sex,localization")
     epochs: int = _option(20, "passes over the training images")
     batch: int = _option(32, "images per step")
     learning_rate: float = _option(1e-3, "at its highest; cosine decay to zero over all epochs")
@@ -208,6 +306,8 @@ class TrainingConfig:
     loss: str = _option("cross-entropy", "cross-entropy, focal, or logit-adjusted (by class shares; takes no balance)")
     label_smoothing: float = _option(0.05, "share of each target spread over all classes")
     dropout: float = _option(0.2, "rate before the last dense layer")
+    teachers: str = _option("", "folders of finished trainings, commas between, whose mean answer is learned too")
+    teacher_share: float = _option(0.7, "of the target, where there are teachers; the label has the rest")
     frozen: float = _option(0.0, "share of the backbone's layers, from the input on, that are not trained")
     freeze_epochs: int = _option(0, "first epochs, in which only the layers behind the backbone are trained")
     balance: str = _option("sqrt-class-weights", "none, class-weights, sqrt-class-weights, sampling or oversampling")
@@ -219,20 +319,20 @@ class TrainingConfig:
         "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
     )
     patience: int = _option(8, "epochs without a better figure before training stops")
-    validation: str = _option("fold0", "part of the split that chooses the best epoch")
+    validation: str = _option("fold0", "fold that chooses the best epoch; none trains on all and keeps the last epoch")
     seed: int = _option(0, "source of order, augmentation, dropout and new weights")
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"fold\d", self.validation):
+        if not re.fullmatch(r"fold\d|none", self.validation):
             raise ConfigurationError(
-                f"validation must be a fold of the split, such as fold0; {self.validation!r} was given. "
+                f"validation must be a fold of the split, such as fold0, or none; {self.validation!r} was given. "
                 "The test and calibration parts stay untouched."
             )
         for name, low, high in (
             ("size", 32, 1024), ("epochs", 1, 1000), ("batch", 1, 1024), ("learning_rate", 1e-7, 1.0),
             ("warmup_epochs", 0, 100), ("weight_decay", 0, 1), ("label_smoothing", 0, 0.5), ("dropout", 0, 0.9),
             ("frozen", 0, 1), ("patience", 1, 1000), ("seed", 0, 2**31 - 1), ("average", 0, 0.9999),
-            ("freeze_epochs", 0, 999), ("oversample_to", 0, 1), ("artefacts", 0, 1),
+            ("freeze_epochs", 0, 999), ("oversample_to", 0, 1), ("artefacts", 0, 1), ("teacher_share", 0, 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -245,6 +345,16 @@ class TrainingConfig:
             if value not in known:
                 raise ConfigurationError(f"{name} must be one of {', '.join(known)}; {value!r} was given.")
         self._check_together()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns named by `metadata`."""
+        return tuple(column.strip() for column in self.metadata.split(",") if column.strip())
+
+    @property
+    def teacher_runs(self) -> tuple[Path, ...]:
+        """The folders named by `teachers`."""
+        return tuple(Path(run.strip()) for run in self.teachers.split(",") if run.strip())
 
     def _check_together(self) -> None:
         """Refuse settings that contradict each other."""
@@ -270,14 +380,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one finished epoch came to; validation figures are those of the task's own classes."""
+    """What one finished epoch came to; validation figures are of the task's own classes, None without validation."""
 
     epoch: int
     loss: float
     accuracy: float
-    val_loss: float
-    val_accuracy: float
-    val_balanced_accuracy: float
-    val_macro_auc: float
+    val_loss: float | None
+    val_accuracy: float | None
+    val_balanced_accuracy: float | None
+    val_macro_auc: float | None
     learning_rate: float
     seconds: float

@@ -7,6 +7,8 @@ SkinModelError
 ├── TrainingError         a training that cannot go on
 ├── BundleError           a model on disk that is missing, damaged or not fit for this use
 ├── BusyError             a folder that another process is at work in
+├── StoreError            the project's record, the queues or MLflow cannot be reached or read
+├── JobError              a job that is not there, or not in a state for what was asked
 └── StoppedError          work that its user has stopped
 
 The message of each is a sentence for the person at the screen: what is wrong, and what to do next.
@@ -39,6 +41,14 @@ class BundleError(SkinModelError):
 
 class BusyError(SkinModelError):
     """Another process is at work in the folder."""
+
+
+class StoreError(SkinModelError):
+    """The project's own record, the queues or MLflow cannot be reached or read."""
+
+
+class JobError(SkinModelError):
+    """There is no such job, or it is not in a state for what was asked."""
 
 
 class StoppedError(SkinModelError):

@@ -41,7 +41,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not any(folder.iterdir()):
+            if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
     finally:
         os.close(handle)

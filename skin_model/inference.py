@@ -1,6 +1,7 @@
 """A bundle's serving form, loaded once: calibrated probabilities, embeddings and feature maps, no TensorFlow."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -10,9 +11,11 @@ import numpy as np
 
 from skin_model import imaging
 from skin_model.bundle import Bundle
+from skin_model.entities import Patient
 from skin_model.errors import BundleError
 from skin_model.evaluation.calibration import sigmoid, softmax
 from skin_model.explain.activation import Head
+from skin_model.patients import PatientPart
 
 VIEWS = (1, 2, 4, 8)
 KEPT = 4  # batch sizes for which the network stays compiled
@@ -24,6 +27,7 @@ class Answers:
 
     Attributes:
         logits: float64 (N, K), mean over the views; log probabilities, or the malignant logit of a binary network.
+            Of the pictures alone: see `Classifier.with_patients`.
         embeddings: float32 (N, D), unturned view.
         features: float32 (N, h, w, C), last feature map of the unturned view.
     """
@@ -53,6 +57,7 @@ class Classifier:
 
         self.bundle, self.manifest = bundle, bundle.manifest
         self.head = Head.load(bundle.path("head.npz"))
+        self.patient_part = PatientPart.load(bundle.path("patient.npz")) if self.manifest.metadata else None
         self._core = openvino.Core()
         # read whole: mapped weights would change under a bundle that is being replaced
         self._core.set_property({"ENABLE_MMAP": False})
@@ -85,6 +90,14 @@ class Classifier:
         count = len(squares)
         logits = to_logits(outputs).reshape(views, count, -1).mean(0)
         return Answers(logits, embeddings[:count], features[:count])
+
+    def with_patients(self, logits: np.ndarray, patients: Sequence[Patient]) -> np.ndarray:
+        """Logits (N, K) of pictures and of their patients together; unchanged for a model of pictures alone.
+
+        Log probabilities of a picture differ from its logits by a number that all classes share, so the patient's can
+        be added after the views are averaged.
+        """
+        return logits if self.patient_part is None else logits + self.patient_part.logits(patients)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities: float32 (N, 7), or (N, 1) malignant for a binary network."""

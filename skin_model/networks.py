@@ -2,18 +2,21 @@
 
 Every network takes float32 images (B, size, size, 3) in [0, 1], does its own scaling, and keeps one shape that serving
 and explanation rely on: ... -> layer `features` (B, h, w, C) -> head (pooling or flattening, dense layers) -> `output`.
+One that also takes the patient (B, width) adds the patient's logits to the picture's: see `patients`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
-from skin_model import backbones
+from skin_model import backbones, patients
 from skin_model.errors import ConfigurationError
 from skin_model.taxonomy import DIAGNOSES
 
 Backbone = Callable[[int, str | None], tuple[Any, Any]]
+
+_PATIENT_UNITS = 16
 
 PRETRAINED = tuple(backbones.APPLICATIONS)
 # name -> (backbone, units of the hidden dense layer or None for global average pooling and one dense layer)
@@ -31,7 +34,7 @@ def build(
     task: str = "diagnosis",
     weights: str | None = None,
     dropout: float = 0.2,
-    frozen: float = 0.0,
+    metadata: Sequence[str] = (),
 ) -> Any:
     """Build one network.
 
@@ -40,13 +43,13 @@ def build(
         size: side of the square input in pixels.
         task: "diagnosis" (softmax over the seven classes) or "binary" (one sigmoid: malignant).
         weights: "imagenet", the path of a weights file (backbone only, or a `.keras` file of the same network from an
-            earlier training), or None for random weights.
+            earlier training, with or without patients), or None for random weights.
         dropout: rate before the last dense layer.
-        frozen: share of the backbone's layers, from the input on, that keep their starting weights; batch normalisation
-            there uses its stored statistics.
+        metadata: columns that make the second input, any of `age`, `sex`, `localization`.
 
     Returns:
-        An uncompiled `keras.Model` with input `image` and layers `features` and `output`.
+        An uncompiled `keras.Model` with input `image`, or inputs `image` and `patient`, and layers `features` and
+        `output`.
 
     Raises:
         ConfigurationError: for an unknown name, or weights that do not fit the network.
@@ -73,20 +76,60 @@ def build(
         x = layers.Dense(hidden, activation="relu", name="hidden")(x)
     x = layers.Dropout(dropout)(x)
     units, activation = (len(DIAGNOSES), "softmax") if task == "diagnosis" else (1, "sigmoid")
-    outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
+    if metadata:
+        inputs, x = _with_patient(inputs, layers.Dense(units, name="picture_logits")(x), patients.width(metadata))
+        outputs = layers.Activation(activation, name="output")(x)
+    else:
+        outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name=name)
     if own:
         _load_whole(model, str(weights))
-    backbone_layers = model.layers[: model.layers.index(model.get_layer("features"))]
-    for layer in backbone_layers[: round(frozen * len(backbone_layers))]:
-        layer.trainable = False
     return model
 
 
+def _with_patient(image: Any, picture: Any, width: int) -> tuple[list[Any], Any]:
+    """Both inputs, and the sum of the picture's logits and the patient's.
+
+    No biases: an unknown patient, all zero, adds nothing.  It begins at nothing for every patient, too.
+    """
+    from keras import layers
+
+    patient = layers.Input((width,), name="patient")
+    x = layers.Dense(_PATIENT_UNITS, activation="relu", use_bias=False, name="patient_hidden")(patient)
+    x = layers.Dense(picture.shape[-1], use_bias=False, kernel_initializer="zeros", name="patient_logits")(x)
+    return [image, patient], layers.Add(name="logits")([picture, x])
+
+
+def _takes_patient(weights: str) -> bool:
+    """Whether a `.keras` file's network has the patient's part."""
+    with ZipFile(weights) as file:
+        return b"patient_logits" in file.read("config.json")
+
+
+def picture_part(model: Any) -> Any:
+    """The network of one input that answers as `model` does for an unknown patient; `model` itself if it takes none."""
+    import keras
+
+    if len(model.inputs) == 1:
+        return model
+    logits, activation = model.get_layer("picture_logits"), model.get_layer("output").activation
+    units = logits.units
+    output = keras.layers.Dense(units, activation=activation, name="output")
+    single = keras.Model(model.get_layer("image").output, output(logits.input), name=model.name)
+    output.set_weights(logits.get_weights())
+    return single
+
+
 def _load_whole(model: Any, weights: str) -> None:
+    """Load a `.keras` file of the same network, or of the same one without the patient's part."""
     backbones.check_file(weights)
     try:
-        model.load_weights(weights)
+        if len(model.inputs) == 1 or _takes_patient(weights):
+            model.load_weights(weights)
+        else:
+            single = picture_part(model)
+            single.load_weights(weights)
+            model.get_layer("picture_logits").set_weights(single.get_layer("output").get_weights())
     except (ValueError, OSError, KeyError, BadZipFile) as error:
         raise ConfigurationError(
             f"The weights in {weights} do not fit {model.name} at this task: {error}. "

@@ -77,11 +77,15 @@ class TrainingProgress:
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """Print one finished epoch."""
         left = self._progress.tasks[self._task].time_remaining
+        validated = ""
+        if record.val_loss is not None:
+            validated = (
+                f"validation: loss {record.val_loss:.4f}  accuracy {record.val_accuracy:.3f}  "
+                f"balanced accuracy {record.val_balanced_accuracy:.3f}  macro AUC {record.val_macro_auc:.4f}  "
+            )
         self._progress.console.print(
             f"epoch {record.epoch:3d}  loss {record.loss:.4f}  accuracy {record.accuracy:.3f}  "
-            f"validation: loss {record.val_loss:.4f}  accuracy {record.val_accuracy:.3f}  "
-            f"balanced accuracy {record.val_balanced_accuracy:.3f}  macro AUC {record.val_macro_auc:.4f}  "
-            f"{record.seconds:.0f} s{'  best' if best else ''}"
+            f"{validated}{record.seconds:.0f} s{'  best' if best and validated else ''}"
             f"{f'  at most {timedelta(seconds=int(left))} left' if left else ''}",
             soft_wrap=True,
         )

@@ -1,5 +1,6 @@
 """What several tests need and is dear to make: a drawn data set, one small training, the model made of it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,12 +18,21 @@ from skin_model.dataset import drawn, ham10000, splits
 from skin_model.entities import TrainingConfig
 from skin_model.evaluation import conformal, metrics
 from skin_model.evaluation.details import measure
+from skin_model.evaluation.localisation import Look
 from skin_model.evaluation.scored import Scored
 from skin_model.inference import Classifier
 from skin_model.services import models, training
 from skin_model.taxonomy import CODES
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes what this machine's user has trained and promoted."""
+    os.environ["SKIN_MODEL_HOME"] = str(tmp_path_factory.mktemp("home"))
+    for name in ("DATABASE_URL", "SKIN_MODEL_JOBS_URL", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
@@ -120,12 +130,15 @@ def examined() -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
     """Makes an evaluation and its details of 200 invented answers; no calibration lesion is vascular."""
 
     @cache
-    def make(task: str = "diagnosis", with_sets: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    def make(
+        task: str = "diagnosis", with_sets: bool = True, with_masks: bool = True
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         random = np.random.default_rng(0)
         labels, lesions = random.integers(7, size=200), random.integers(150, size=200)
         probabilities = random.dirichlet(np.ones(7), size=200) * 0.7 + 0.3 * np.eye(7)[labels]
         table = pd.DataFrame({"sex": random.choice(["male", "female"], size=200), "dx_type": ["histo"] * 200})
         kept = labels != CODES.index("vasc")
+        looks = [Look(*shares) for shares in random.random((200, 4)) / 2] if with_masks else []
         sets = conformal.fit(labels[kept], probabilities[kept], lesions[kept]) if with_sets else {}
         if task == "binary":
             scored = Scored.of(labels, metrics.malignant_probability(probabilities)[:, None], lesions)
@@ -137,6 +150,7 @@ def examined() -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
             found = metrics.score(labels, probabilities, threshold=0.3)
             intervals = metrics.bootstrap(labels, probabilities, lesions, threshold=0.3, samples=50)
         named = {"intervals": intervals, "n_excluded_seen": 13, "model_version": "mobilenet-abc"}
-        return found | named, measure(scored, table, thresholds={"sensitive": 0.3, "balanced": 0.45}, sets=sets)
+        points = {"sensitive": 0.3, "balanced": 0.45}
+        return found | named, measure(scored, table, thresholds=points, sets=sets, looks=looks)
 
     return make

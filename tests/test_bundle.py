@@ -1,6 +1,7 @@
 """One model on disk: made whole or not at all, and refused once anything in it was changed."""
 
 import gzip
+import io
 import json
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from skin_model.evaluation.calibration import softmax
 from skin_model.services import evaluation, models, prediction
 from skin_model.taxonomy import CODES
 from skin_model.training import run
+from skin_model.training.state import write_state
 
 FILES = ("card.md", "details.json", "evaluation.json", "head.npz", "history.csv", "network.keras", "seen.csv.gz",
          "serving.bin", "serving.xml")  # fmt: skip
@@ -73,7 +75,7 @@ def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
         bundle.read(folder)
 
 
-LATER = {"balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
+LATER = {"metadata", "balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name not in {"format"} | LATER])
@@ -260,6 +262,26 @@ def test_no_text_of_a_bundle_tells_where_things_lay_on_the_machine_that_made_it(
         for name, text in texts_of(folder).items():
             for place in (tempfile.gettempdir(), str(Path.home()), str(tmp_path), str(drawn_data)):
                 assert place not in text, name
+
+
+@pytest.mark.usefixtures("as_converted")
+def test_a_model_trained_on_all_folds_says_so_with_the_command_that_makes_it_again(trained, drawn_data, tmp_path):
+    final = tmp_path / "final"
+    shutil.copytree(trained, final)
+    known = run.read_state(trained)
+    no_figures = dict.fromkeys(["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_auc"])
+    history = tuple(replace(record, **no_figures) for record in known.history)
+    write_state(replace(known, config=replace(known.config, validation="none"), history=history), final)
+
+    last = models.make_bundle(data=drawn_data, run=final, out=tmp_path / "out" / "model")
+
+    card = last.text("card.md")
+    assert last.manifest.data["validation"] == "none"
+    assert "| Part that chose the best epoch | none: the last epoch was kept |" in card
+    assert "chosen by cross-validation over the folds before" in card
+    assert "--validation none" in card
+    assert pd.read_csv(io.StringIO(last.text("history.csv")))["val_loss"].isna().all()
+    assert set(evaluation.read_seen(last)["part"]) == {"calibration", "fold0", "fold1"}
 
 
 def test_a_bundle_never_takes_the_place_of_another(made, trained, drawn_data):

@@ -152,3 +152,11 @@ def test_an_interval_plot_names_the_first_figure_on_top_and_leaves_out_what_is_n
     assert list(dots.x) == [0.5, 0.9]
     assert list(dots.error_x.arrayminus) == pytest.approx([0, 0.1])
     assert figure.layout.shapes[0].x0 == 0.9
+
+
+def test_changes_under_corruptions_stand_at_their_condition_one_trace_for_each_severity() -> None:
+    changes = {"hair": [{"value": -0.1}, {"value": -0.2}], "ink": [{"value": 0.0}, {"value": None}]}
+    mild, harsh = charts.severity_plot(changes, "change").data
+    assert dict(zip(harsh.y, harsh.x, strict=True)) == {"hair": -0.2, "ink": None}
+    assert mild.y[-1] == "hair"  # the last one is drawn on top
+    assert mild.marker.symbol != harsh.marker.symbol

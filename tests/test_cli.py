@@ -29,7 +29,7 @@ COMMANDS = {
     "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
     "search": [*PLACES, "--trials", *SETTINGS],
     "bundle": ["--data", "--run", "--out", "--views", "--sensitivity"],
-    "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--allow-seen"],
+    "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--corruptions", "--allow-seen"],
     "predict": ["PATH", "--model", "--json"],
 }
 
@@ -97,6 +97,7 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),
         ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "Name another place"),
         ("evaluate --images {data} --labels {labels} --model {model} --report {split}", "Name another place"),
+        ("evaluate --images {data} --labels {labels} --model {model} --corruptions", "add --report DIR"),
         ("predict {empty} --model {model}", "No image was found"),
         ("predict {data} --model {data}", "There is no model in"),
     ],
@@ -138,7 +139,8 @@ WANTED = TrainingConfig(
     network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
     warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
     dropout=0.3, frozen=0.4, freeze_epochs=1, balance="oversampling", oversample_to=0.5, augmentation="strong",
-    artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11,
+    artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11, metadata="age,sex",
+    teachers="a,b", teacher_share=0.4,
 )  # fmt: skip
 OPTIONS = {name: f"--{name.replace('_', '-')}={value}" for name, value in asdict(WANTED).items()}
 

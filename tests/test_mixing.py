@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from skin_model.dataset.mixing import Batch, blend
+from skin_model.dataset.mixing import blend
 
 SIZE = 40
 
 
-def plain_batch(count: int = 64, seed: int = 0) -> Batch:
+def plain_batch(count: int = 64, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Pictures of one value each, their number over the count, so that a pixel tells which picture it is from."""
     rng = np.random.default_rng(seed)
     values = (np.arange(count, dtype=np.float32) / count)[:, None, None, None]

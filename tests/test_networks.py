@@ -8,9 +8,12 @@ import pytest
 
 from skin_model import backbones, bundle, conversion, networks
 from skin_model.bundle import Manifest
+from skin_model.entities import Patient
 from skin_model.errors import ConfigurationError
 from skin_model.explain.activation import Head
 from skin_model.inference import Classifier
+from skin_model.patients import encode
+from skin_model.training.schedules import freeze_first
 
 SIZE = 64
 
@@ -23,6 +26,15 @@ def squares() -> np.ndarray:
     return (tones + random.integers(0, 56, (6, SIZE, SIZE, 3))).astype(np.uint8)
 
 
+def inputs_of(model, squares: np.ndarray, known: bool = True):
+    """The images, with patients where the network takes some: known ones, or ones of whom nothing is known."""
+    images = squares / np.float32(255)
+    if len(model.inputs) == 1:
+        return images
+    patients = [Patient(70, "male", "back") if known else Patient()] * len(images)
+    return {"image": images, "patient": encode(patients, COLUMNS)}
+
+
 def train_a_step(model, squares: np.ndarray) -> float:
     """One step towards arbitrary targets; run eagerly, which spares compiling.  Returns the loss."""
     import keras
@@ -31,7 +43,7 @@ def train_a_step(model, squares: np.ndarray) -> float:
     targets = np.eye(7, dtype=np.float32)[:count] if units > 1 else np.arange(count, dtype=np.float32)[:, None] % 2
     loss = "categorical_crossentropy" if units > 1 else "binary_crossentropy"
     model.compile(keras.optimizers.SGD(0.01), loss=loss, run_eagerly=True)
-    return float(model.train_on_batch(squares / np.float32(255), targets))
+    return float(model.train_on_batch(inputs_of(model, squares), targets))
 
 
 def answers_and_features(model, images: np.ndarray) -> list[np.ndarray]:
@@ -76,16 +88,17 @@ def served(folder: Path, model) -> Classifier:
 
 # Either head, and each kind of layer that behaves otherwise when served; the others would take minutes.
 SERVED = {"custom_cnn", "vgg_like", "mobilenet", "mobilenet_v3_small"}
+COLUMNS = ("age", "sex", "localization")
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_a_network_trains_is_saved_loaded_served_and_explained(name, squares, tmp_path):
+@pytest.mark.parametrize(("name", "columns"), [*((n, COLUMNS) for n in networks.NETWORKS), *((n, ()) for n in SERVED)])
+def test_a_network_trains_is_saved_loaded_served_and_explained(name, columns, squares, tmp_path):
     import keras
 
     keras.utils.set_random_seed(0)
     squares = squares[:2]
     images = squares / np.float32(255)
-    model = networks.build(name, size=SIZE)
+    model = networks.build(name, size=SIZE, metadata=columns)
     before = [weight.numpy() for weight in model.trainable_weights]
     assert np.isfinite(train_a_step(model, squares))
     changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, model.trainable_weights, strict=True)]
@@ -94,9 +107,10 @@ def test_a_network_trains_is_saved_loaded_served_and_explained(name, squares, tm
     assert momenta == {0.9}
 
     model.save(tmp_path / "network.keras")
-    loaded = conversion.load_keras(tmp_path / "network.keras")
+    whole = conversion.load_keras(tmp_path / "network.keras")
+    loaded = networks.picture_part(whole)
     probabilities, embeddings, features = answers_and_features(loaded, images)
-    np.testing.assert_allclose(probabilities, answers_and_features(model, images)[0], atol=1e-6)
+    np.testing.assert_allclose(probabilities, model(inputs_of(model, squares, known=False)), atol=1e-6)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
     maps = Head.of(loaded).gradcam(features[0])
@@ -104,7 +118,7 @@ def test_a_network_trains_is_saved_loaded_served_and_explained(name, squares, tm
     np.testing.assert_allclose(maps, gradcam_by_differentiating(loaded, features[0]), atol=1e-4)
 
     if name in SERVED:
-        classifier = served(tmp_path, loaded)
+        classifier = served(tmp_path, whole)
         answers = classifier.answer(squares)
         np.testing.assert_allclose(classifier.outputs(images), probabilities, atol=1e-4)
         for ours, theirs in ((answers.embeddings, embeddings), (answers.features, features)):
@@ -159,7 +173,8 @@ def test_what_keras_scales_itself_is_scaled_once_and_alike(name, tmp_path):
 
 
 def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(squares):
-    model = networks.build("custom_cnn", size=SIZE, frozen=0.5)
+    model = networks.build("custom_cnn", size=SIZE)
+    freeze_first(model, 0.5)
     before = {w.path: w.numpy() for w in model.weights}
     train_a_step(model, squares)
 
@@ -167,6 +182,22 @@ def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(sq
     first = changed.index(True)
     assert first == 10  # two of four blocks: a kernel and four vectors of batch normalisation each
     assert all(changed[first:])
+
+
+def test_a_network_of_pictures_alone_starts_one_that_takes_the_patient(squares, tmp_path):
+    earlier = networks.build("custom_cnn", size=SIZE)
+    train_a_step(earlier, squares)
+    earlier.save(tmp_path / "pictures.keras")
+    told = networks.build("custom_cnn", size=SIZE, weights=str(tmp_path / "pictures.keras"), metadata=COLUMNS)
+    expected = earlier(squares / np.float32(255), training=False)
+    np.testing.assert_allclose(told(inputs_of(told, squares), training=False), expected, atol=1e-6)
+
+    told.get_layer("patient_logits").set_weights([np.ones((16, 7), np.float32) * np.arange(7)])
+    told.save(tmp_path / "told.keras")
+    again = networks.build("custom_cnn", size=SIZE, weights=str(tmp_path / "told.keras"), metadata=COLUMNS)
+    answers = [model(inputs_of(model, squares), training=False) for model in (told, again)]
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+    assert np.abs(np.asarray(answers[0]) - expected).max() > 0.01
 
 
 def test_weights_of_an_earlier_training_start_another_at_another_size(squares, tmp_path):

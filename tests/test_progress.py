@@ -1,6 +1,6 @@
 """Progress of trainings: the lines that are left behind where the output is a file."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from skin_model.entities import EpochRecord
 from skin_model.progress import TrainingProgress
@@ -21,6 +21,14 @@ def test_each_training_is_announced_and_each_epoch_is_one_line_with_the_time_lef
     assert second.startswith("epoch   1  loss 0.0000")
     assert "  best" in second
     assert "at most 0:00:0" in second
+
+
+def test_an_epoch_without_validation_tells_no_figures_of_it(capsys):
+    unjudged = {f.name: None for f in fields(EpochRecord) if f.name.startswith("val_")}
+    with TrainingProgress(epochs=1) as progress:
+        progress.epoch(replace(EPOCH, **unjudged), True)
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert line.split() == ["epoch", "1", "loss", "0.0000", "accuracy", "0.000", "0", "s"]
 
 
 def test_the_bar_counts_the_batches_of_all_trainings_and_skips_those_that_were_done_before():

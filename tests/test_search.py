@@ -171,6 +171,7 @@ def test_a_search_is_neither_overwritten_nor_taken_up_with_other_settings(look, 
 def test_a_search_without_trials_or_without_anything_to_search_is_refused(look):
     for changed, sentence in (
         ({"trials": 0}, "one trial or more; 0"),
+        ({"config": TrainingConfig(validation="none")}, "on a validation fold; name one"),
         ({"fixed": frozenset(SPACE)}, "Nothing is left"),
     ):
         with pytest.raises(ConfigurationError, match=sentence):

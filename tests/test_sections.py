@@ -77,6 +77,21 @@ def test_a_model_without_sets_says_so_and_claims_no_coverage(examined):
     assert "sets" not in " ".join(sections.in_words(evaluation, detailed))
 
 
+def test_without_masks_nothing_is_said_of_where_the_network_looks(examined):
+    for with_masks in (True, False):
+        evaluation, detailed = examined(with_masks=with_masks)
+        words = " ".join(sections.in_words(evaluation, detailed))
+        assert ("inside the lesion mask" in words) is with_masks
+        assert (sections.LOOKS in text_of(sections.sections(detailed))) is with_masks
+
+
+def test_details_made_before_masks_were_measured_still_have_their_sections(diagnosis):
+    evaluation, detailed = diagnosis
+    older = {key: value for key, value in detailed.items() if key != "localisation"}
+    assert len(sections.sections(older)) == len(sections.sections(detailed)) - 1
+    assert sections.in_words(evaluation, older)
+
+
 def test_a_binary_model_is_told_without_diagnoses(examined):
     evaluation, detailed = examined(task="binary")
     words = " ".join(sections.in_words(evaluation, detailed))

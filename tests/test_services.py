@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from skin_model import bundle, cli, imaging, settings
+from skin_model.dataset.corruptions import CORRUPTIONS
 from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
 from skin_model.services import analysis, evaluation, models, prediction, workspace
@@ -196,11 +197,92 @@ def test_a_report_is_written_whole_beside_the_figures_of_the_json(made, classifi
 
     assert sorted(p.name for p in folder.iterdir()) == ["report.html", "report.json"]
     written = json.loads((folder / "report.json").read_text())
-    assert {key: value for key, value in written.items() if key != "details"} == plain
+    assert {key: value for key, value in written.items() if key not in ("details", "source")} == plain
     in_the_bundle = json.loads(made.text("details.json"))
     assert written["details"]["operating_points"] == in_the_bundle["operating_points"]
     assert written["details"]["prediction_sets"] == in_the_bundle["prediction_sets"]
     assert made.manifest.model_version in (folder / "report.html").read_text()
+
+
+@pytest.fixture
+def masked(fresh, test_part) -> "Labelled":
+    """The images of the test part with their lesion masks in a folder beside them, two masks missing."""
+    folder = fresh.folder / "HAM10000_segmentations_lesion_tschandl"
+    folder.mkdir()
+    for mask in test_part["mask"][2:]:
+        shutil.copy(mask, folder)
+    return fresh
+
+
+@pytest.mark.usefixtures("in_use")
+def test_the_report_tells_how_much_of_the_page_s_map_lies_inside_the_lesion(
+    made, classifier, masked, test_part, tmp_path
+):
+    """Checked with Pillow's own cubic enlargement, on the pictures as a person gets them."""
+    masked.evaluate(made, classifier, report_folder=tmp_path / "report")
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["details"]["localisation"]
+    shares = []
+    for row in test_part[2:].itertuples():
+        shown = analysis.analyse(data=row.path.read_bytes())
+        left, top, side = shown.box
+        heat = Image.fromarray(shown.explanations[shown.prediction.diagnosis.code].heat_map)
+        enlarged = np.maximum(np.asarray(heat.resize((side, side), Image.Resampling.BICUBIC)), 0)
+        mask = np.asarray(Image.open(row.mask))[top : top + side, left : left + side] > 0
+        shares.append(enlarged[mask].sum() / enlarged.sum() if enlarged.any() and mask.any() else None)
+    measured = [share for share in shares if share is not None]
+    assert found["groups"][0]["images"] == len(measured) > 20
+    assert found["groups"][0]["inside"]["value"] == pytest.approx(np.mean(measured), abs=0.01)
+    assert "Where the network looks" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_bundle_s_card_says_where_its_network_looks(made):
+    assert json.loads(made.text("details.json"))["localisation"]["groups"][0]["name"] == "all"
+    assert "## Where the network looks" in made.text("card.md")
+
+
+def test_without_masks_a_report_says_nothing_of_where_the_network_looks(made, classifier, fresh, tmp_path):
+    fresh.evaluate(made, classifier, report_folder=tmp_path / "report")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["details"]["localisation"] is None
+    assert "Where the network looks" not in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("wrong", ["other proportions", "no image"])
+def test_a_mask_that_cannot_be_the_picture_s_ends_a_report_with_both_names(
+    made, classifier, masked, tmp_path, test_part, wrong
+):
+    mask = masked.folder / "HAM10000_segmentations_lesion_tschandl" / test_part["mask"].iloc[2].name
+    if wrong == "no image":
+        mask.write_bytes(b"no image")
+    else:
+        Image.new("L", (128, 128), 255).save(mask)
+    with pytest.raises(DatasetError, match=rf"{test_part['image_id'].iloc[2]}\.jpg: Its lesion mask {mask.name}"):
+        masked.evaluate(made, classifier, report_folder=tmp_path / "report")
+    masked.evaluate(made, classifier)  # which needs no mask
+
+
+def test_a_report_on_another_source_names_it_and_what_the_model_learned_from(made, classifier, fresh, tmp_path):
+    fresh.add(noise(3), "ANOTHER_IMAGE.png", "ANOTHER_LESION", "nv")
+    fresh.evaluate(made, classifier, report_folder=tmp_path / "report")
+    source = json.loads((tmp_path / "report" / "report.json").read_text())["source"]
+    assert source == {
+        "name": "own data", "images": "labelled", "labels": "labels.csv", "learned_from": "drawn lesions",
+    }  # fmt: skip
+
+
+def test_corruptions_are_measured_on_the_scored_images_and_stand_in_the_report(made, classifier, fresh, tmp_path):
+    steps: list[tuple[int, int]] = []
+    folder = tmp_path / "report"
+    plain = fresh.evaluate(
+        made, classifier, report_folder=folder, corruptions=True, on_progress=lambda *step: steps.append(step)
+    )
+    found = json.loads((folder / "report.json").read_text())["details"]["corruptions"]
+    conditions = [(one["kind"], one["severity"]) for one in found["conditions"]]
+    assert conditions == [(kind, severity) for kind in CORRUPTIONS for severity in (1, 2, 3)]
+    assert found["clean"]["balanced_accuracy"]["value"] == pytest.approx(plain["balanced_accuracy"])
+    assert found["clean"]["malignant.sensitivity"]["value"] == pytest.approx(plain["malignant"]["sensitivity"])
+    assert len({one["macro_auc"]["value"] for one in found["conditions"]}) > 5
+    assert steps[-1] == (len(conditions) * plain["n"],) * 2
+    assert "Corrupted pictures" in (folder / "report.html").read_text()
 
 
 def test_an_evaluation_that_fails_leaves_no_report_folder(made, classifier, fresh, tmp_path):

@@ -58,6 +58,11 @@ def test_training_ends_with_its_last_epoch():
     assert follow([0.1, 0.2, 0.3], epochs=3).finished
 
 
+def test_without_validation_every_epoch_is_trained_and_the_last_one_is_kept():
+    state = follow([0.5, 0.4, 0.3], validation="none", epochs=3, patience=1)
+    assert (state.finished, state.best_epoch, state.epoch) == (True, 3, 3)
+
+
 def test_patience_is_not_forgotten_when_a_run_is_taken_up_again(tmp_path):
     before = follow([0.5, 0.4], patience=2)
     (tmp_path / "run.json").write_text(json.dumps(asdict(before)))
@@ -305,6 +310,56 @@ def test_the_head_learns_at_a_constant_rate_and_the_rest_along_the_cosine(rich, 
     rates = [r.learning_rate for r in run.read_state(rich_run).history]
     assert rates[0] == pytest.approx(rich.learning_rate)
     assert rates[1] > rates[2] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def on_all_folds(tiny, trained) -> TrainingConfig:
+    """Settings of a last training, which goes on from one that a fold validated."""
+    return replace(tiny, weights=str(trained / "best.keras"), validation="none", epochs=2, patience=1, average=0.8)
+
+
+def test_a_last_training_learns_from_every_fold_without_a_figure_and_survives_a_kill(
+    drawn_data, split_file, parts, on_all_folds, tmp_path, monkeypatch
+):
+    met: list[set[Path]] = []
+    make = run._batches
+    monkeypatch.setattr(run, "_batches", lambda config, table: met.append(set(table["path"])) or make(config, table))
+    places = {"data": drawn_data, "config": on_all_folds, "split": split_file}
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    known = training.train(folder=tmp_path / "undisturbed", **places)
+    with pytest.raises(Killed):
+        training.train(folder=tmp_path / "killed", on_epoch=kill, **places)
+    again = training.train(folder=tmp_path / "killed", resume=True, **places)
+
+    assert met == [set(parts["path"][parts["part"].isin(["fold0", "fold1"])])] * 3
+    assert (known.finished, known.best_epoch, again.finished, again.best_epoch) == (True, 2, True, 2)
+    history, killed = (pd.read_csv(tmp_path / name / "history.csv")[FIGURES] for name in ("undisturbed", "killed"))
+    assert history.filter(like="val_").isna().all(axis=None)
+    pd.testing.assert_frame_equal(history, killed, check_exact=True)
+    weights = [weights_in(tmp_path / name / "best.keras") for name in ("undisturbed", "killed")]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [stage.config.validation for stage in state.lineage(tmp_path / "killed")] == ["fold0", "none"]
+
+
+def test_a_last_step_that_breaks_the_weights_ends_a_training_without_validation(
+    drawn_data, split_file, on_all_folds, tmp_path, monkeypatch
+):
+    fit = run.fit_epoch
+
+    def break_last_step(model, batches, epoch, on_batch):
+        logs = fit(model, batches, epoch, on_batch)
+        model.get_layer("output").bias.assign(np.full(7, np.nan))
+        return logs
+
+    monkeypatch.setattr(run, "fit_epoch", break_last_step)
+    config = replace(on_all_folds, weights=None, average=0.0)
+    with pytest.raises(TrainingError, match="diverged in epoch 1"):
+        training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file)
+    assert run.read_state(tmp_path).epoch == 0
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from skin_model.entities import ModelState
 from skin_model.services import workspace
 
 PRODUCT = "Dermoscopy decision support"
-MENU = (("app.py", "Home"), ("pages/analyse.py", "Analyse"))
+MENU = (("app.py", "Home"), ("pages/analyse.py", "Analyse"), ("pages/training.py", "Train"),
+        ("pages/models.py", "Models"))  # fmt: skip
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 POLL_SECONDS = 2.0  # a rerun costs the loading model some of its time
 

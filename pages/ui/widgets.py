@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from skin_model.entities import (
     Explanation,
     ModelSummary,
     Patient,
+    Prediction,
 )
 from skin_model.services import analysis as analysis_service
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
@@ -37,6 +38,8 @@ class Shown:
         analysis: as the service gave it, the picture reduced for the screen.
         summary: the model that gave it.
         example: the example it came from, None for an upload.
+        patient: what was entered, where the answer takes it into account.
+        alone: the answer for the picture alone, where `analysis` holds another.
     """
 
     name: str
@@ -44,6 +47,16 @@ class Shown:
     analysis: Analysis
     summary: ModelSummary
     example: Example | None = None
+    patient: Patient = field(default_factory=Patient)
+    alone: Prediction | None = None
+
+    def of(self, patient: Patient) -> "Shown":
+        """The same picture with what the model makes of it in this patient."""
+        answer = self.analysis.for_patient
+        if answer is None or patient == Patient():
+            return self
+        told = replace(self.analysis, prediction=answer(patient))
+        return replace(self, analysis=told, patient=patient, alone=self.analysis.prediction)
 
     @property
     def ranked(self) -> list[str]:
@@ -65,6 +78,7 @@ def decision(shown: Shown) -> None:
                 f"Malignant probability **{found}** reaches the operating point of {point}, {aim}. "
                 "Many lesions referred at this point prove benign."
             )
+            _without_patient(shown)
         return
     with st.container(key="below", gap=None):
         st.header(f"Below the operating point{drawn}", anchor=False)
@@ -72,6 +86,25 @@ def decision(shown: Shown) -> None:
             f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
             "This does not rule out malignancy."
         )
+        _without_patient(shown)
+
+
+def _without_patient(shown: Shown) -> None:
+    """What the picture alone comes to, where the answer takes the patient into account."""
+    if shown.alone is None:
+        return
+    decided = "refer" if shown.alone.refer else "below the operating point"
+    st.markdown(
+        f"This answer takes the patient into account: {describe(shown.patient)}. The picture alone: "
+        f"{percent(shown.alone.malignant_probability)} malignant ({decided}), most likely "
+        f"{shown.alone.diagnosis.name} ({percent(float(shown.alone.probabilities.max()))})."
+    )
+
+
+def describe(patient: Patient) -> str:
+    """What is known of a patient, in words."""
+    age = None if patient.age is None else f"{patient.age} years"
+    return ", ".join(part for part in (age, patient.sex, patient.site) if part)
 
 
 def _aim(summary: ModelSummary) -> str:
@@ -224,6 +257,8 @@ def _as_json(shown: Shown, patient: Patient) -> str:
         "model_version": prediction.model_version,
         "notes": list(shown.analysis.image.notes),
         "patient": asdict(patient),
+        "patient_taken_into_account": shown.alone is not None,
+        "probabilities_of_the_picture_alone": (shown.alone or prediction).by_code(),
         "use": USE,
     }
     return json.dumps(record, indent=2, ensure_ascii=False)

@@ -32,7 +32,7 @@ def add_crossval(parser: argparse.ArgumentParser) -> None:
     )
     _add_guard(parser)
     _add_settings(parser, [name for name in _SETTINGS if name != "validation"])
-    parser.description = "{fold} in --weights stands for each fold's name, as in OTHER/{fold}/best.keras."
+    parser.description = "{fold} in --weights and --teachers stands for each fold's name: OTHER/{fold}/best.keras."
     parser.set_defaults(run=_crossval)
 
 
@@ -108,10 +108,12 @@ def _train(options: argparse.Namespace) -> int:
             resume=options.resume,
             guard=options.guard,
             on_check=progress.check,
+            on_answer=progress.answer,
             on_batch=progress.batch,
             on_epoch=progress.epoch,
         )
-    print(f"best epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
+    kept = "last" if config.validation == "none" else "best"
+    print(f"{kept} epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
     return OK
 
 

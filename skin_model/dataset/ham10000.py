@@ -15,7 +15,7 @@ import pandas as pd
 
 from skin_model import imaging
 from skin_model.bundle import DRAWN
-from skin_model.dataset.layout import LABELS, NEEDED, Found, by_image_id, find, image_files, read_labels
+from skin_model.dataset.layout import LABELS, Found, find, find_labelled
 from skin_model.errors import DatasetError, ImageError
 from skin_model.taxonomy import CODES
 
@@ -107,7 +107,7 @@ def read_labelled(images: Path, labels: Path) -> Dataset:
     """Read the images below a folder with their labels: HAM10000's columns or a challenge's one-hot form.
 
     Of HAM10000's columns image_id and dx suffice; other columns are ignored.  Every row needs an image, but
-    images need no row.
+    images need no row.  Lesion masks are found in folders below with "segmentation" in their name.
 
     Raises:
         DatasetError: the table is of neither form or cannot be used, or images are missing.
@@ -117,14 +117,11 @@ def read_labelled(images: Path, labels: Path) -> Dataset:
         raise DatasetError(f"There is no folder {images}. Name the folder that holds the images.")
     if not labels.is_file():
         raise DatasetError(f"There is no file {labels}. Name the CSV file that holds the labels.")
-    kind, table, absent = read_labels(labels)
-    absent = tuple(column for column in absent if column in NEEDED[kind])
-    index, twice = by_image_id(image_files(images))
-    found = Found(kind, table, (labels.name,), absent, index, twice, {})
+    found = find_labelled(images, labels)
     for problem in _table_problems(found):
         if _KINDS[problem.kind][1]:
             raise DatasetError(f"{labels} cannot be used with the images in {images}. {problem.sentence}")
-    return Dataset(images, _clean(found), kind)
+    return Dataset(images, _clean(found), found.kind)
 
 
 def source_name(table: pd.DataFrame) -> str:

@@ -62,12 +62,29 @@ def find(root: Path) -> Found:
     labels = pd.concat([table for _, table, _ in parts], ignore_index=True)
     absent = tuple(dict.fromkeys(column for *_, columns in parts for column in columns))
     folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
-    masks = [folder for folder in folders if "segmentation" in folder.name.lower()]
+    masks = [folder for folder in folders if _holds_masks(folder)]
     images = _dataset_images(root, [folder for folder in folders if folder not in masks], set(labels["image_id"]))
     index, twice = by_image_id(images)
-    mask_index, _ = by_image_id(path for folder in masks for path in image_files(folder))
-    by_image = {stem.removesuffix(_MASK_END): path for stem, path in mask_index.items()}
+    by_image = _by_masked_image(path for folder in masks for path in image_files(folder))
     return Found(kind, labels, tuple(source.name for source in sources), absent, index, twice, by_image)
+
+
+def find_labelled(images: Path, labels: Path) -> Found:
+    """The images and masks anywhere below a folder, with a table of labels that may lie elsewhere."""
+    kind, table, absent = read_labels(labels)
+    absent = tuple(column for column in absent if column in NEEDED[kind])
+    below = image_files(images)
+    masks = [path for path in below if path.parent != images and _holds_masks(path.parent)]
+    index, twice = by_image_id(sorted(set(below) - set(masks)))
+    return Found(kind, table, (labels.name,), absent, index, twice, _by_masked_image(masks))
+
+
+def _holds_masks(folder: Path) -> bool:
+    return "segmentation" in folder.name.lower()
+
+
+def _by_masked_image(masks: Iterable[Path]) -> dict[str, Path]:
+    return {stem.removesuffix(_MASK_END): path for stem, path in by_image_id(masks)[0].items()}
 
 
 def _label_files(root: Path) -> list[Path]:

@@ -13,10 +13,14 @@ from skin_model import imaging
 from skin_model.dataset.artefacts import add_artefacts
 from skin_model.dataset.augmentation import STRENGTHS, augment
 from skin_model.dataset.mixing import blend
+from skin_model.entities import Patient
 from skin_model.errors import DatasetError, ImageError
+from skin_model.patients import encode, forget
 
 READERS = min(8, os.cpu_count() or 2)  # threads that decode ahead of the network
-_MIXING = 1  # a stream of its own: [seed, epoch, number] is that of the image at this position
+_MIXING, _FORGETTING = 1, 2  # streams of their own: [seed, epoch, position] is that of an image's view
+
+Images = np.ndarray | dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Batches:
         ordered: keep the files' order, for validation.
         artefacts: chance per image of each of `artefacts.add_artefacts`.
         mix: "none", or the kind of `mixing.blend`, which makes targets of two classes.
+        patients: of the images, for networks that take `columns` of them as second input.
+        columns: of `patients.encode`; none for networks that take images alone.
     """
 
     paths: Sequence[Path]
@@ -48,6 +54,8 @@ class Batches:
     ordered: bool = False
     artefacts: float = 0.0
     mix: str = "none"
+    patients: Sequence[Patient] = ()
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return -(-len(self.paths) // self.batch)
@@ -73,15 +81,26 @@ class Batches:
         view = augment(fitted, STRENGTHS[self.augmentation], rng)
         return add_artefacts(view, self.artefacts, rng) if self.artefacts else view
 
-    def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Batch `number` of an epoch in its `order`: images float32 (B, s, s, 3) in [0, 1], targets, weights."""
+    def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[Images, np.ndarray, np.ndarray]:
+        """Batch `number` of an epoch in its `order`: images float32 (B, s, s, 3) in [0, 1], targets, weights.
+
+        With `columns`, images are a dict of the network's inputs `image` and `patient` float32 (B, M).
+        """
         start = number * self.batch
         rows = order[start : start + self.batch]
-        images = np.stack([self.load(int(row), epoch, start + i) for i, row in enumerate(rows)])
-        batch = imaging.to_network(images), self.targets[rows], self.weights[rows]
-        if self.mix == "none":
-            return batch
-        return blend(self.mix, batch, np.random.default_rng([self.seed, epoch, number, _MIXING]))
+        images = imaging.to_network(np.stack([self.load(int(row), epoch, start + i) for i, row in enumerate(rows)]))
+        parts = [images, self.targets[rows], self.weights[rows]]
+        if self.columns:
+            parts.append(self._patients(rows, np.random.default_rng([self.seed, epoch, number, _FORGETTING])))
+        if self.mix != "none":
+            parts = blend(self.mix, parts, np.random.default_rng([self.seed, epoch, number, _MIXING]))
+        images, targets, weights, *patient = parts
+        return ({"image": images, "patient": patient[0]} if patient else images), targets, weights
+
+    def _patients(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What the network is told of the patients: in training often less than is known."""
+        told = [self.patients[row] for row in rows]
+        return encode(told if self.ordered else [forget(patient, rng) for patient in told], self.columns)
 
 
 def as_keras(batches: Batches, epoch: int) -> Any:
@@ -101,7 +120,7 @@ def as_keras(batches: Batches, epoch: int) -> Any:
         def __len__(self) -> int:
             return len(batches)
 
-        def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def __getitem__(self, number: int) -> tuple[Images, np.ndarray, np.ndarray]:
             try:
                 return batches.get(epoch, number, self.order)
             except DatasetError as error:

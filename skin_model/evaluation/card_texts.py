@@ -18,6 +18,12 @@ chosen and served only for the figures below. Network, training length and setti
 parts; the temperature, the operating points and the prediction sets were fitted on the calibration part, with
 which no weight was trained. The figures are of exactly the function that the app calls."""
 
+LAST_EPOCH = "none: the last epoch was kept"
+
+ALL_FOLDS = """\
+The last training learned from all folds, so none was left to measure it on the way: its settings and its length
+were chosen by cross-validation over the folds before, and its last epoch was kept."""
+
 LIMITS = (
     "Photographs that are not dermoscopic were not in the data; the model still answers, and may seem sure.",
     "A lesion outside the seven classes it learned is judged as if it were one of them.",

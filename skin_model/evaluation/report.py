@@ -129,7 +129,7 @@ def _data(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
     source = {
         "Data set": data.get("name"),
         "Fingerprint of the split (SHA-256)": data.get("split"),
-        "Part that chose the best epoch": data.get("validation"),
+        "Part that chose the best epoch": texts.LAST_EPOCH if _on_all_folds(manifest) else data.get("validation"),
         "Images left out of the figures, as the model had seen them": evaluation.get("n_excluded_seen"),
     }
     parts = data.get("parts")
@@ -149,12 +149,17 @@ def _protocol(manifest: dict[str, Any]) -> str:
     }
     paragraphs = [
         texts.PROTOCOL,
+        *([texts.ALL_FOLDS] if _on_all_folds(manifest) else []),
         _grid(["fitted on the calibration part", "value"], _recorded(fitted)),
         _grid(["training", "value"], _recorded(training))
         if training
         else "The training configuration is not recorded.",
     ]
     return "\n\n".join(paragraphs)
+
+
+def _on_all_folds(manifest: dict[str, Any]) -> bool:
+    return (manifest.get("data") or {}).get("validation") == "none"
 
 
 def _scope(evaluation: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from skin_model.taxonomy import BY_CODE, CODES
 
 POINTS = {"sensitive": "For high sensitivity (in use)", "balanced": "Balanced (largest Youden index)"}
 NO_SETS = "This model gives no prediction sets."
+LOOKS = "Where the network looks"
 _SUBGROUP_FIGURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -35,7 +36,21 @@ def sections(details: dict[str, Any]) -> list[Section]:
     if not details:
         return []
     return [_points(details), _calibration(details["calibration"]), _sets(details["prediction_sets"]),
+            *_patients(details.get("patients")), *_localisation(details.get("localisation")),
             *_subgroups(details["subgroups"])]  # fmt: skip
+
+
+def _patients(patients: dict[str, Any] | None) -> list[Section]:
+    """What the same model comes to where nothing is known of the patient."""
+    if patients is None:
+        return []
+    known = ", ".join(f"{column} of {100 * share:.0f} %" for column, share in patients["known"].items())
+    sentence = (
+        f"The figures above were measured with what is known of the patients: {known} of the images. Without any of "
+        "it, the same model comes to:"
+    )
+    rows = [tuple(row) for row in patients["pictures_alone"]]
+    return [Section("Without the patient's particulars", (sentence,), ("figure", "value", "95 % interval"), rows)]
 
 
 def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:
@@ -69,6 +84,8 @@ def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:
             f"{with_interval(sets['coverage'])} of the images and name {with_interval(sets['size'], digits=2)} "
             "diagnoses on average."
         )
+    if details.get("localisation"):
+        found.append(_look_sentence(details["localisation"]["groups"][0]))
     return found
 
 
@@ -157,6 +174,38 @@ def _sets(found: dict[str, Any] | None) -> Section:
     ]  # fmt: skip
     head = ("true diagnosis", "calibration lesions", "coverage", "diagnoses per set")
     return Section("Prediction sets", tuple(sentences), head, rows)
+
+
+def group_name(name: str) -> str:
+    """A group of the localisation figures for a person."""
+    return {"all": "All images", "off-centre": "Lesions off the centre"}.get(name) or BY_CODE[name].name
+
+
+def _look_sentence(group: dict[str, Any]) -> str:
+    return (
+        f"Of the class activation, a share of {with_interval(group['inside'])} lies inside the lesion mask; of a "
+        f"blob in the middle of every picture {group['blob']['value']:.3f}: a gain of {with_interval(group['gain'])}."
+    )
+
+
+def _localisation(found: dict[str, Any] | None) -> Iterable[Section]:
+    if not found:
+        return
+    sentences = (
+        "Measured for the likeliest diagnosis, whose map the page shows first, over the judged square, with the lesion "
+        f"masks of the data set. The blob is a Gaussian whose standard deviation is {found['blob_sigma']:.2f} of the "
+        "side. The last column is what a map of just the lesion's extent would reach on the network's grid.",
+        _look_sentence(found["groups"][0]),
+        "Off the centre is the quarter of the lesions whose masks have their centre of gravity farthest from the "
+        f"middle: by {found['off_centre_from']:.3f} of the side or more.",
+    )
+    keys = ("inside", "blob", "gain", "grid")
+    rows = [
+        (group_name(of["name"]), str(of["images"]), str(of["lesions"]), *(with_interval(of[key]) for key in keys))
+        for of in found["groups"]
+    ]
+    head = ("images of", "images", "lesions", "activation inside", "blob inside", "gain", "mask on the grid")
+    yield Section(LOOKS, sentences, head, rows)
 
 
 def _subgroups(found: Sequence[dict[str, Any]]) -> Iterable[Section]:

@@ -38,15 +38,15 @@ def subgroups(scored: Scored, table: pd.DataFrame, *, threshold: float, sets: di
     """
     found = []
     for factor in FACTORS:
-        for level, rows in _levels(factor, table):
+        for level, rows in levels(factor, table):
             part = scored.subset(rows)
             entry = {"factor": factor, "level": level, "images": len(part), "lesions": part.lesion_count}
             found.append(entry | _figures(part, threshold, sets))
     return found
 
 
-def _levels(factor: str, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and masks of a factor's levels; none where nothing is known of it."""
+def levels(factor: str, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and masks (N,) of the levels of one of `FACTORS`; none where nothing is known of it."""
     if factor not in table or table[factor].isna().all():
         return
     known = table[factor].dropna()

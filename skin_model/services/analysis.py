@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from skin_model import imaging, settings
-from skin_model.entities import Analysis, Example, Explanation, Prediction
+from skin_model.entities import Analysis, Example, Explanation, Patient, Prediction
 from skin_model.errors import SkinModelError
 from skin_model.explain import overlay as painting
 from skin_model.services import workspace
@@ -29,12 +29,18 @@ def analyse(*, data: bytes) -> Analysis:
     image = imaging.decode(data)
     square = imaging.centre(imaging.fit(image.pixels, manifest.size))
     answers = classifier.answer(square[None])
-    probabilities = classifier.probabilities(answers.logits)[0]
+    logits = answers.logits  # all that an answer for another patient needs
+
+    def for_patient(patient: Patient) -> Prediction:
+        probabilities = classifier.probabilities(classifier.with_patients(logits, [patient]))[0]
+        return Prediction(probabilities, manifest.threshold, manifest.model_version)
+
     maps = classifier.head.gradcam(answers.features[0])
     return Analysis(
         image=image,
         box=imaging.judged_box(*image.pixels.shape[:2]),
-        prediction=Prediction(probabilities, manifest.threshold, manifest.model_version),
+        prediction=for_patient(Patient()),
+        for_patient=for_patient if manifest.metadata else None,
         explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
         square=square,
     )
@@ -73,7 +79,7 @@ def _unseen(data: Path, version: str) -> tuple[Example, ...]:
     from skin_model.services.evaluation import read_seen
 
     try:
-        seen = read_seen(bundle.read(settings.load().bundle))
+        seen = read_seen(bundle.read(workspace.folder_in_use()))
         table = ham10000.read(data).table
     except SkinModelError as error:
         # the drawn examples always work: a data set that moved must not empty the page

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_model import conversion, files, imaging
+from skin_model import files
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation import calibration, metrics, report
-from skin_model.inference import VIEWS, to_logits, turned
-from skin_model.services import prediction, runs, training
+from skin_model.inference import VIEWS
+from skin_model.services import runs, teaching, training
 from skin_model.services.runs import SharedSplit, Watch
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState
@@ -45,7 +45,8 @@ def crossval(
     Args:
         data: HAM10000 or ISIC challenge folder.
         out: gets one run per fold in `fold{k}`, `split.csv`, `oof.csv` and `crossval.json`.
-        config: settings of every run; `validation` is each fold in turn, and `{fold}` in `weights` stands for its name.
+        config: settings of every run; `validation` is each fold in turn, and `{fold}` in `weights`
+            and `teachers` stands for its name.
         split: a split table; by default one is drawn from the configuration's seed.
         folds: numbers of the folds to do; all by default.
         views: flipped and turned views to average per answer.
@@ -79,6 +80,7 @@ def crossval(
             split=shared.file,
             resume=(folder / "run.json").exists(),
             guard=False,  # that was done for all of them
+            on_answer=watch.answer,
             on_batch=watch.batch,
             on_epoch=watch.epoch,
         )
@@ -126,7 +128,8 @@ def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: Trainin
 
 
 def _of_fold(config: TrainingConfig, name: str) -> TrainingConfig:
-    return replace(config, validation=name, weights=config.weights and config.weights.replace("{fold}", name))
+    weights = config.weights and config.weights.replace("{fold}", name)
+    return replace(config, validation=name, weights=weights, teachers=config.teachers.replace("{fold}", name))
 
 
 def _answers(table: pd.DataFrame, folder: Path, name: str, views: int, watch: Watch) -> pd.DataFrame:
@@ -138,7 +141,7 @@ def _answers(table: pd.DataFrame, folder: Path, name: str, views: int, watch: Wa
     rows = table[table["part"].isin([name, "calibration"])]
     if kept.is_file() and set((answered := _read(kept))["image_id"]) == set(rows["image_id"]):
         return answered
-    logits = _logits(folder / "best.keras", rows, views, watch)
+    logits = teaching.answers(folder, rows, views, watch.answer)
     fitted_on = (rows["part"] == "calibration").to_numpy()
     temperature = calibration.fit_temperature(logits[fitted_on], class_indices(rows["dx"][fitted_on]))
     answered = rows[["image_id", "lesion_id", "dx", "part"]].reset_index(drop=True)
@@ -153,21 +156,6 @@ def _answers(table: pd.DataFrame, folder: Path, name: str, views: int, watch: Wa
 
 def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(("image_id", "lesion_id", "dx"), str))
-
-
-def _logits(network: Path, rows: pd.DataFrame, views: int, watch: Watch) -> np.ndarray:
-    """Log probabilities float64 (N, 7) of a network for the rows of a table, averaged over the views."""
-    model = conversion.load_keras(network)
-    size = model.inputs[0].shape[1]
-    logits: list[np.ndarray] = []
-    done = 0
-    for group in prediction.batches(prediction.readable(prediction.load(rows["path"], size))):
-        squares = np.stack([item.square for item in group])
-        outputs = np.asarray(model.predict_on_batch(imaging.to_network(turned(squares, views))))
-        logits.append(to_logits(outputs).reshape(views, len(squares), -1).mean(0))
-        done += len(squares)
-        watch.answer(done, len(rows))
-    return np.concatenate(logits)
 
 
 def _figures(answered: pd.DataFrame, states: dict[str, RunState]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Measure a model on labelled images that it has never met."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from skin_model import files
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.errors import DatasetError
+from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import metrics, report, truthfulness
 from skin_model.evaluation.details import measure
+from skin_model.evaluation.localisation import Look, look
 from skin_model.evaluation.scored import Scored
-from skin_model.inference import Classifier
-from skin_model.services import prediction
+from skin_model.inference import Answers, Classifier
+from skin_model.patients import of_table
+from skin_model.services import prediction, robustness
 
 OnProgress = Callable[[int, int], None]  # (done, total)
 PIXEL_DIGITS = 16  # of the pixels' SHA-256 kept in a bundle: no chance match among ten thousand images
@@ -31,15 +33,19 @@ class Answered:
 
     Attributes:
         table: their rows.
-        logits: float64 (n, K).
+        logits: float64 (n, K), of pictures and patients where the model takes both.
+        pictures: float64 (n, K), of the pictures alone.
         excluded: number of images left out because the model had met them.
         allow_seen: whether such images were scored all the same.
+        looks: where the network looked in each, None for an image without a mask; empty where nobody asked.
     """
 
     table: pd.DataFrame
     logits: np.ndarray
+    pictures: np.ndarray
     excluded: int
     allow_seen: bool = False
+    looks: Sequence[Look | None] = ()
 
 
 def evaluate(
@@ -50,6 +56,7 @@ def evaluate(
     allow_seen: bool = False,
     on_progress: OnProgress | None = None,
     report_folder: Path | None = None,
+    corruptions: bool = False,
 ) -> dict[str, Any]:
     """The report of `evaluate --json`, every figure by the function that the analyse page calls.
 
@@ -60,17 +67,43 @@ def evaluate(
         allow_seen: score also images that the model met in training, validation or calibration.
         on_progress: told of images done and their number.
         report_folder: also write the detailed report there: report.html for people, report.json for programs.
+        corruptions: measure for the report also the same images corrupted, which takes thirty times as long.
 
     Raises:
+        ConfigurationError: corruptions without a report.
         DatasetError: unusable labels, unreadable images, or nothing left to score.
         BusyError: another process is writing to the folder.
     """
+    if corruptions and report_folder is None:
+        raise ConfigurationError("The figures of corrupted images stand in the report; add --report DIR.")
     with files.held(report_folder) if report_folder else nullcontext():
         table = ham10000.read_labelled(images, labels).table
-        answered = answer(classifier=classifier, table=table, allow_seen=allow_seen, on_progress=on_progress)
+        answered = answer(
+            classifier=classifier,
+            table=table,
+            allow_seen=allow_seen,
+            on_progress=on_progress,
+            with_looks=report_folder is not None,
+        )
         found = figures(classifier, answered)
         if report_folder:
-            _write_report(report_folder, found, details(classifier, answered), answered.table)
+            from skin_model.services import report_page  # Plotly, which measuring alone need not wait for
+
+            detailed = details(classifier, answered)
+            if corruptions:
+                detailed["corruptions"] = robustness.measure(
+                    classifier=classifier,
+                    table=answered.table,
+                    clean=scored(classifier, answered),
+                    on_progress=on_progress,
+                )
+            source = {
+                "name": ham10000.source_name(table),
+                "images": images.resolve().name,
+                "labels": labels.name,
+                "learned_from": classifier.manifest.data.get("name"),
+            }
+            report_page.write(report_folder, found, detailed, source=source)
     return found
 
 
@@ -92,25 +125,31 @@ def answer(
     table: pd.DataFrame,
     allow_seen: bool = False,
     on_progress: OnProgress | None = None,
+    with_looks: bool = False,
 ) -> Answered:
     """The model's answers for the rows of a table with image_id, lesion_id, dx and path, seen images left out.
+
+    `with_looks`: also hold the network's maps against the lesion masks that the table names.
 
     Raises:
         DatasetError: images cannot be read, or nothing is left to score.
     """
-    scored, seen_pixels = table, frozenset[str]()
+    fresh, seen_pixels = table, frozenset[str]()
     if not allow_seen:
         seen = read_seen(classifier.bundle)
         known = table["image_id"].isin(seen["image_id"])
         known |= table["lesion_id"].notna() & table["lesion_id"].isin(seen["lesion_id"].dropna())
-        scored, seen_pixels = table[~known], frozenset(seen["pixels"])
-    positions, logits = answer_rows(classifier, scored, seen_pixels, on_progress)
+        fresh, seen_pixels = table[~known], frozenset(seen["pixels"])
+    looks: list[Look | None] | None = [] if with_looks else None
+    positions, pictures = answer_rows(classifier, fresh, seen_pixels, on_progress, looks)
     if not positions:
         raise DatasetError(
             f"The model {classifier.manifest.model_version} has met all {len(table)} images in its training; "
             "nothing is left to score honestly. Give other images, or add --allow-seen to score them all the same."
         )
-    return Answered(scored.iloc[positions], logits, len(table) - len(positions), allow_seen)
+    fresh = fresh.iloc[positions]
+    logits = classifier.with_patients(pictures, of_table(fresh))
+    return Answered(fresh, logits, pictures, len(table) - len(positions), allow_seen, looks or ())
 
 
 def figures(classifier: Classifier, answered: Answered) -> dict[str, Any]:
@@ -132,30 +171,38 @@ def figures(classifier: Classifier, answered: Answered) -> dict[str, Any]:
 
 def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
     """Everything else that can be measured on the same answers: see `evaluation.details.measure`."""
-    manifest, table = classifier.manifest, answered.table
+    manifest = classifier.manifest
     thresholds = {"sensitive": manifest.threshold}
     if manifest.balanced_threshold is not None:
         thresholds["balanced"] = manifest.balanced_threshold
-    scored = Scored.of(class_indices(table["dx"]), classifier.probabilities(answered.logits), lesion_groups(table))
-    found = measure(scored, table, thresholds=thresholds, sets=manifest.prediction_sets)
+    found = measure(
+        scored(classifier, answered),
+        answered.table,
+        thresholds=thresholds,
+        sets=manifest.prediction_sets,
+        looks=answered.looks,
+    )
+    if manifest.metadata:
+        known = answered.table[list(manifest.metadata)].notna()
+        pictures = figures(classifier, replace(answered, logits=answered.pictures))
+        found["patients"] = {
+            "known": known.mean().to_dict(),
+            "pictures_alone": [list(row) for row in report.table(pictures)],
+        }
     explained = classifier.bundle.text(truthfulness.FILE)
     return found | ({"explanations": json.loads(explained)} if explained else {})
+
+
+def scored(classifier: Classifier, answered: Answered) -> Scored:
+    """The answers as calibrated probabilities beside the truth."""
+    table = answered.table
+    return Scored.of(class_indices(table["dx"]), classifier.probabilities(answered.logits), lesion_groups(table))
 
 
 def lesion_groups(table: pd.DataFrame) -> np.ndarray | None:
     """The lesion of each row, an image of an unknown one counting as a lesion of its own; None where none is known."""
     lesions = table["lesion_id"]
     return lesions.fillna(table["image_id"]).to_numpy() if lesions.notna().any() else None
-
-
-def _write_report(folder: Path, found: dict[str, Any], detailed: dict[str, Any], table: pd.DataFrame) -> None:
-    from skin_model.services import report_page  # Plotly, which measuring alone need not wait for
-
-    page = report_page.html(found, detailed, source=ham10000.source_name(table))
-    with files.whole(folder / "report.json") as partial:
-        partial.write_text(json.dumps(found | {"details": detailed}, indent=1) + "\n", encoding="utf-8")
-    with files.whole(folder / "report.html") as partial:
-        partial.write_text(page, encoding="utf-8")
 
 
 def rows(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -173,14 +220,16 @@ def answer_rows(
     table: pd.DataFrame,
     seen_pixels: frozenset[str] = frozenset(),
     on_progress: OnProgress | None = None,
+    looks: list[Look | None] | None = None,
 ) -> tuple[list[int], np.ndarray]:
-    """The model's logits for the rows of a table.
+    """The model's logits for the pictures of a table's rows.
 
     Args:
         classifier: the model.
-        table: with column `path`.
+        table: with column `path`, and `mask` where masks are known.
         seen_pixels: leave out images whose pixel hash, cut to `PIXEL_DIGITS`, is among these.
         on_progress: told of images done and their number.
+        looks: a list to add to, for each row answered, where a seven-class model looked.
 
     Returns:
         Positions of the rows answered, and logits float64 (n, K) for them.
@@ -190,15 +239,24 @@ def answer_rows(
     """
     rows: list[int] = []
     logits: list[np.ndarray] = []
-    loaded = prediction.load(table["path"], classifier.manifest.size, with_pixels=bool(seen_pixels))
+    if classifier.manifest.task == "binary":  # the page shows no map of it
+        looks = None
+    masks = () if looks is None else table.get("mask", ())
+    loaded = prediction.load(table["path"], classifier.manifest.size, bool(seen_pixels), masks=masks)
     for start, group in enumerate(prediction.batches(prediction.readable(loaded))):
-        squares = []
-        for position, item in enumerate(group, start * prediction.BATCH):
-            if item.pixels[:PIXEL_DIGITS] not in seen_pixels:
-                squares.append(item.square)
-                rows.append(position)
-        if squares:
-            logits.append(classifier.answer(np.stack(squares)).logits)
+        new = [position for position, item in enumerate(group) if item.pixels[:PIXEL_DIGITS] not in seen_pixels]
+        if new:
+            answers = classifier.answer(np.stack([group[position].square for position in new]))
+            rows += [start * prediction.BATCH + position for position in new]
+            logits.append(answers.logits)
+            if looks is not None:
+                looks += _looks(classifier, answers, [group[position].mask for position in new])
         if on_progress:
             on_progress(start * prediction.BATCH + len(group), len(table))
     return rows, np.concatenate(logits) if logits else np.empty((0, len(classifier.manifest.labels)))
+
+
+def _looks(classifier: Classifier, answers: Answers, masks: Sequence[np.ndarray | None]) -> Iterator[Look | None]:
+    """Where the network looked for the likeliest diagnosis of each image: the map that the page shows first."""
+    for features, logits, mask in zip(answers.features, answers.logits, masks, strict=True):
+        yield None if mask is None else look(classifier.head.gradcam(features)[logits.argmax()], mask)

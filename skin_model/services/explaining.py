@@ -216,5 +216,6 @@ def _load_saliency(network: Path, sha256: str) -> Any:
     """Prepared from the file `network`; with another hash it is another network."""
     from skin_model.conversion import load_keras
     from skin_model.explain.gradients import prepared
+    from skin_model.networks import picture_part
 
-    return prepared(load_keras(network))
+    return prepared(picture_part(load_keras(network)))

@@ -23,7 +23,8 @@ from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics, report
-from skin_model.inference import VIEWS, Classifier
+from skin_model.inference import VIEWS, Classifier, to_logits
+from skin_model.patients import PatientPart, encode, of_table
 from skin_model.services import evaluation, prediction
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage
@@ -70,6 +71,8 @@ def make_bundle(
         on_stage("converting to the serving form and comparing both")
         model = conversion.load_keras(folder / "network.keras")
         conversion.convert(model, folder)
+        if part := PatientPart.of(model, stages[-1].config.columns):
+            part.save(folder / "patient.npz")
         calibration_rows = table[table.part == "calibration"]
         manifest = _manifest(stages, table, views, sensitivity)
         classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
@@ -146,6 +149,7 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
             "parts": parts,
         },
         agreement={},
+        metadata=config.columns,
         environment={"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
     )
 
@@ -155,6 +159,7 @@ def _settings(state: RunState) -> dict[str, Any]:
     training = asdict(state.config) | {"best_epoch": state.best_epoch, "epochs_run": state.epoch}
     if state.config.weights:
         training["weights"] = Path(state.config.weights).name
+    training["teachers"] = ",".join(run.name for run in state.config.teacher_runs)
     return training
 
 
@@ -180,15 +185,20 @@ def commands(manifest: Manifest) -> list[str]:
 def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[str, float]:
     """Compare Keras and the serving form on up to 64 real images."""
     rows = np.linspace(0, len(table) - 1, min(64, len(table))).astype(int)
-    items = prediction.readable(prediction.load(table["path"].iloc[rows], classifier.manifest.size))
+    table = table.iloc[rows]
+    items = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
     images = imaging.to_network(np.stack([item.square for item in items]))
-    difference = conversion.largest_difference(model, images, classifier.outputs(images))
+    known, columns = of_table(table), classifier.manifest.metadata
+    logits = classifier.with_patients(to_logits(classifier.outputs(images)), known)
+    inputs = {"image": images, "patient": encode(known, columns)} if columns else images
+    difference = conversion.largest_difference(model, inputs, classifier.probabilities(logits))
     return {"largest_difference": difference, "images": len(images)}
 
 
 def _calibrated(manifest: Manifest, classifier: Classifier, table: pd.DataFrame, sensitivity: float) -> Manifest:
     """Fit the temperature, then operating points and prediction sets on the calibrated probabilities."""
-    _, logits = evaluation.answer_rows(classifier, table)
+    _, pictures = evaluation.answer_rows(classifier, table)
+    logits = classifier.with_patients(pictures, of_table(table))
     labels = class_indices(table["dx"])
     malignant = is_malignant(labels)
     sets: dict[str, Any] = {}
@@ -216,7 +226,7 @@ def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
     manifest = replace(made.manifest, model_version=f"{made.manifest.network}-{made.manifest.size}-{day}-{content}")
     made = replace(made, manifest=manifest)
     classifier = Classifier(made)
-    answered = evaluation.answer(classifier=classifier, table=test)
+    answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
     figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
     for name, found in (("evaluation.json", figures), ("details.json", details)):
         (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -44,7 +44,7 @@ def write(
     assert judged.prediction is not None
     image = imaging.read(judged.path)
     square = imaging.centre(imaging.fit(image.pixels, classifier.manifest.size))
-    analysis = Analysis(image, imaging.judged_box(*image.pixels.shape[:2]), judged.prediction, {}, square)
+    analysis = Analysis(image, imaging.judged_box(*image.pixels.shape[:2]), judged.prediction, {}, square=square)
     codes = {judged.prediction.diagnosis.code if target == LIKELIEST else target: None for target in targets}
     written = []
     for method in methods:

@@ -1,9 +1,10 @@
 """Judge many image files: the same function as the analyse page, in batches."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,31 @@ import numpy as np
 from skin_model import imaging
 from skin_model.dataset.layout import image_files
 from skin_model.dataset.pipeline import READERS
-from skin_model.entities import Prediction
-from skin_model.errors import DatasetError, ImageError
+from skin_model.entities import Patient, Prediction
+from skin_model.errors import ConfigurationError, DatasetError, ImageError
 from skin_model.inference import Classifier
 
 BATCH = 32
+Change = Callable[[int, np.ndarray], np.ndarray]  # (position, pixels) -> pixels
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One file on its way into the network; where `error` says why it cannot go, `square` is empty."""
+    """One file on its way into the network.
+
+    Attributes:
+        path: the file.
+        square: uint8 (s, s, 3); empty where `error` says why it cannot go.
+        sha256, pixels: hashes of the file's bytes and of its pixels, where asked for.
+        mask: uint8 (s, s), the lesion's mask over the same square, or None where there is none.
+        error: a sentence.
+    """
 
     path: Path
     square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
     sha256: str = ""
     pixels: str = ""
+    mask: np.ndarray | None = None
     error: str = ""
 
 
@@ -54,24 +65,34 @@ class Judged:
         }
 
 
-def predict(*, classifier: Classifier, paths: Iterable[Path], views: int | None = None) -> Iterator[Judged]:
+def predict(
+    *, classifier: Classifier, paths: Iterable[Path], views: int | None = None, patient: Patient | None = None
+) -> Iterator[Judged]:
     """Judge files and folders, one answer per image in the order given; a bad file never stops the others.
 
     Args:
         classifier: a loaded seven-class model.
         paths: image files, or folders whose images (by suffix) are taken recursively, sorted.
         views: views to average; the bundle's own number by default.
+        patient: what is known of the patient whose pictures these are.
 
     Raises:
         BundleError: for a model without the seven classes.
+        ConfigurationError: a patient for a model that judges pictures alone.
     """
     classifier.require_diagnosis()
+    patient = patient or Patient()
+    if patient != Patient() and not classifier.manifest.metadata:
+        raise ConfigurationError(
+            f"The model {classifier.manifest.model_version} judges pictures alone; leave age, sex and site out."
+        )
     size = classifier.manifest.size
     for group in batches(load(listed(paths), size)):
         squares = [item.square for item in group if not item.error]
         probabilities: Iterator[np.ndarray] = iter(())
         if squares:
-            probabilities = iter(classifier.probabilities(classifier.answer(np.stack(squares), views).logits))
+            logits = classifier.answer(np.stack(squares), views).logits
+            probabilities = iter(classifier.probabilities(classifier.with_patients(logits, [patient] * len(squares))))
         for item in group:
             prediction = None
             if not item.error:
@@ -91,31 +112,57 @@ def listed(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def load(paths: Iterable[Path], size: int, with_pixels: bool = False) -> Iterator[Loaded]:
+def load(
+    paths: Iterable[Path],
+    size: int,
+    with_pixels: bool = False,
+    *,
+    masks: Iterable[Path | None] = (),
+    change: Change | None = None,
+) -> Iterator[Loaded]:
     """Read and prepare files ahead of the network, in order, in threads; at most two batches wait in memory.
 
     Args:
         paths: files.
         size: side of the network's input.
         with_pixels: also hash the decoded pixels.
+        masks: the lesion mask of each file, or none at all.
+        change: makes another picture of each, told its position.
     """
 
-    def one(path: Path) -> Loaded:
+    def one(position: int, path: Path, mask: Path | None) -> Loaded:
         try:
             image = imaging.read(path)
+            found = None if mask is None else _mask(mask, image.pixels.shape, size)
         except ImageError as error:
             return Loaded(path, error=str(error))
-        square = imaging.centre(imaging.fit(image.pixels, size))
-        return Loaded(path, square, image.sha256, imaging.pixel_hash(image.pixels) if with_pixels else "")
+        pixels = change(position, image.pixels) if change else image.pixels
+        square = imaging.centre(imaging.fit(pixels, size))
+        return Loaded(path, square, image.sha256, imaging.pixel_hash(pixels) if with_pixels else "", found)
 
     waiting: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
-        for path in paths:
-            waiting.append(pool.submit(one, path))
+        for position, (path, mask) in enumerate(zip(paths, chain(masks, repeat(None)), strict=False)):
+            waiting.append(pool.submit(one, position, path, mask))
             if len(waiting) >= 2 * BATCH:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _mask(path: Path, shape: tuple[int, ...], size: int) -> np.ndarray:
+    """The mask of a picture (H, W, 3) over the square that the network judges, uint8 (size, size)."""
+    try:
+        mask = imaging.read(path).pixels[:, :, 0]
+    except ImageError as error:
+        raise ImageError(f"Its lesion mask {path.name} cannot be used: {error}") from error
+    (height, width), (tall, wide) = shape[:2], mask.shape
+    if abs(height * wide - width * tall) > max(height, width, tall, wide):  # more than rounding to whole pixels gives
+        raise ImageError(
+            f"Its lesion mask {path.name} has other proportions ({wide} x {tall} pixels for {width} x {height}). "
+            "Put the right mask there, or take it away."
+        )
+    return imaging.centre(imaging.fit(mask, size))
 
 
 def readable(items: Iterable[Loaded]) -> Iterator[Loaded]:

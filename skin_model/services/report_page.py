@@ -1,16 +1,18 @@
 """The report of an evaluation as one HTML page that needs nothing else: words first, then tables and charts."""
 
 import html as markup
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from skin_model import charts
-from skin_model.evaluation import report, truthfulness
-from skin_model.evaluation.sections import Section, in_words, sections
+from skin_model import charts, files
+from skin_model.evaluation import report, robustness, truthfulness
+from skin_model.evaluation.sections import LOOKS, Section, group_name, in_words, sections
 from skin_model.evaluation.subgroups import FACTORS
 from skin_model.taxonomy import BY_CODE, CODES
 
@@ -33,28 +35,44 @@ _DISCLAIMER = (
 )
 
 
-def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: str) -> str:
+def write(folder: Path, evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[str, Any]) -> None:
+    """Write report.json, which holds what is given here, and report.html, the page; each whole or not at all."""
+    whole = evaluation | {"source": source, "details": details}
+    for name, text in (
+        ("report.json", json.dumps(whole, indent=1) + "\n"),
+        ("report.html", html(evaluation, details, source=source)),
+    ):
+        with files.whole(folder / name) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
+def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[str, Any]) -> str:
     """The page.
 
     Args:
         evaluation: the report of `evaluate --json`.
         details: what `details.measure` found on the same images.
-        source: name of the data set.
+        source: of the images scored: name of the data set, names of the folder (images) and table (labels) it was read
+            from, and learned_from, the data set that the model learned from.
     """
     version = str(evaluation["model_version"])
     drawn = evaluation.get("intervals") or {}
     parts = [
         f"<h1>Evaluation of {_safe(version)}</h1>",
-        f'<p class="quiet">On {_safe(source)}. Intervals are 95 % bootstrap intervals from {drawn.get("samples")} '
-        f"resamples, drawn by {_safe(drawn.get('unit'))}.</p>",
+        f'<p class="quiet">Scored: {_safe(source["name"])}, images in {_safe(source["images"])}, labels in '
+        f"{_safe(source['labels'])}. The model learned from: {_safe(source['learned_from'] or 'not recorded')}. "
+        f"Intervals are 95 % bootstrap intervals from {drawn.get('samples')} resamples, drawn by "
+        f"{_safe(drawn.get('unit'))}.</p>",
         f'<p class="quiet">{_safe(_DISCLAIMER)}</p>',
     ]
     if evaluation.get("allow_seen"):
         parts.append('<p class="warning">The model was made with some of these images; the figures flatter it.</p>')
-    parts += ["<h2>In words</h2>", _list(in_words(evaluation, details))]
+    corrupted = details.get("corruptions") or {}
+    parts += ["<h2>In words</h2>", _list([*in_words(evaluation, details), *robustness.in_words(corrupted)])]
     figures = _charts(details)
     explained = truthfulness.section(details.get("explanations") or {})
-    for section in [*_confusion(evaluation), *sections(details), explained, _all_figures(evaluation)]:
+    shown = [*_confusion(evaluation), *sections(details), *robustness.sections(corrupted), explained]
+    for section in [*shown, _all_figures(evaluation)]:
         parts.append(_section(section, figures.get(section.title, ())))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -91,6 +109,15 @@ def _charts(details: dict[str, Any]) -> dict[str, list[tuple[str, go.Figure]]]:
         coverage = {"All images": sets["coverage"]} | {BY_CODE[c].name: sets[f"{c}.coverage"] for c in CODES}
         shown = charts.interval_plot(coverage, "coverage", target=sets["promised"])
         found["Prediction sets"] = [("Share of sets that hold the true diagnosis", shown)]
+    looks = details.get("localisation")
+    if looks:
+        gains = {group_name(group["name"]): group["gain"] for group in looks["groups"]}
+        shown = charts.interval_plot(gains, "share inside the lesion, less that of the blob", target=0, low=-1)
+        found[LOOKS] = [("Class activation inside the lesion, above that of the centred blob", shown)]
+    for key, name in robustness.shown_figures(details.get("corruptions") or {}).items():
+        changes = robustness.changes_by_kind(details["corruptions"], key)
+        chart = charts.severity_plot(changes, f"change of {name}")
+        found.setdefault(robustness.TITLE, []).append((f"Change of {name} under corruptions", chart))
     for factor, name in FACTORS.items():
         levels = [entry for entry in details["subgroups"] if entry["factor"] == factor]
         found[f"Subgroups: {name.lower()}"] = [

@@ -97,6 +97,8 @@ def _searched(config: TrainingConfig, trials: int, fixed: frozenset[str]) -> tup
     if config.loss == "logit-adjusted" or config.balance == "oversampling":  # they allow no other balance
         unused |= {"balance"}
     names = tuple(name for name in SPACE if name not in fixed | unused)
+    if config.validation == "none":
+        raise ConfigurationError("A search compares figures on a validation fold; name one with --validation.")
     if trials < 1:
         raise ConfigurationError(f"A search needs one trial or more; {trials} was given.")
     if not names:

@@ -6,6 +6,7 @@ from pathlib import Path
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.entities import TrainingConfig
 from skin_model.errors import DatasetError
+from skin_model.services import teaching
 from skin_model.training import run
 
 
@@ -18,10 +19,11 @@ def train(
     resume: bool = False,
     guard: bool = True,
     on_check: Callable[[int, int], None] | None = None,
+    on_answer: teaching.OnAnswer = lambda *_: None,
     on_batch: run.OnBatch | None = None,
     on_epoch: run.OnEpoch | None = None,
 ) -> run.RunState:
-    """Train one network on all folds but the validation fold; the test and calibration parts stay untouched.
+    """Train one network on all folds but the validation fold, if any; test and calibration part stay untouched.
 
     Args:
         data: HAM10000 or ISIC challenge folder.
@@ -31,11 +33,13 @@ def train(
         resume: go on with the run in `folder`.
         guard: refuse a split that leaks; off only to measure what a leak does.
         on_check: told of (images done, images in all) while the guard compares pixels.
+        on_answer: told of (images done, images in all) while each teacher is asked.
         on_batch, on_epoch: told of progress.
 
     Raises:
         DatasetError, TrainingError, ConfigurationError: with a sentence on what to mend.
     """
+    leaks.check_inputs(config.columns)
     if resume:
         run.read_state(folder)  # first: where there is none nothing is read or written
     table = ham10000.read(data).table
@@ -47,18 +51,23 @@ def train(
     else:
         parts = splits.draw(table, seed=config.seed)
     rows = splits.place(table, parts)
-    part = rows["part"]
-    if config.validation not in set(part):
+    part, validated = rows["part"], config.validation != "none"
+    if validated and config.validation not in set(part):
         raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(set(part)))}.")
+    if config.teachers:
+        teaching.check(config, splits.fingerprint(parts))
     if guard:
         leaks.refuse(table, parts, on_check)
     if not (folder / "run.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         splits.write(parts, kept)
+    learned = rows[part.str.startswith("fold") & (part != config.validation)]
+    if config.teachers:
+        learned = teaching.with_teachers(learned, config, folder, on_answer)
     return run.train(
         config=config,
-        training=rows[part.str.startswith("fold") & (part != config.validation)],
-        validation=rows[part == config.validation],
+        training=learned,
+        validation=rows[part == config.validation] if validated else None,
         folder=folder,
         split=splits.fingerprint(parts),
         resume=resume,

@@ -2,13 +2,14 @@
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skin_model import settings
-from skin_model.entities import ModelState, ModelSummary
-from skin_model.errors import BundleError
+from skin_model import settings, tracking
+from skin_model.entities import ModelState, ModelSummary, Promotion
+from skin_model.errors import BundleError, StoreError
 
 if TYPE_CHECKING:
     from skin_model.bundle import Bundle
@@ -28,13 +29,18 @@ class _Slot:
     error: str = ""
 
 
+_LOOK = 1.0  # seconds between two looks at who is champion
 _lock = threading.Lock()
 _slots: dict[Path, _Slot] = {}
+_known: dict[str, tuple[float, Promotion | None]] = {}  # address of the record -> when looked at, what was there
 
 
 def model_state() -> ModelState:
     """Tell whether the model is ready; the first call starts loading it in the background and returns at once."""
-    slot = _slot()
+    try:
+        slot = _slot()
+    except StoreError as error:
+        return ModelState("failed", str(error))
     if not slot.done.is_set():
         return ModelState("loading")
     if slot.classifier is None:
@@ -43,7 +49,12 @@ def model_state() -> ModelState:
 
 
 def classifier() -> "Classifier":
-    """The loaded model; waits for it.  Raises BundleError where it cannot be used."""
+    """The loaded model; waits for it.
+
+    Raises:
+        BundleError: it cannot be used.
+        StoreError: it is not known which version is in use.
+    """
     slot = _slot()
     slot.done.wait()
     if slot.classifier is None:
@@ -52,22 +63,77 @@ def classifier() -> "Classifier":
 
 
 def load(folder: Path | None = None) -> "Classifier":
-    """Load a bundle for one command: the given folder, or the model in use.  Raises BundleError."""
+    """Load a bundle for one command: the given folder, or the model in use.  Raises BundleError, StoreError."""
     from skin_model import bundle
     from skin_model.inference import Classifier
 
-    return Classifier(bundle.read(folder or settings.load().bundle))
+    return Classifier(bundle.read(folder or folder_in_use()))
+
+
+def folder_in_use() -> Path:
+    """The folder of the model in use: as `SKIN_MODEL_BUNDLE` says, else of the version promoted last, else bundled.
+
+    Raises:
+        StoreError: the record cannot be reached, and was not before.
+    """
+    given, promoted = settings.load(), champion()
+    return given.bundle if promoted is None else _place(promoted)
+
+
+def champion() -> Promotion | None:
+    """The promotion in force, at most a second old; None where the bundled or a given model is in use.
+
+    Raises:
+        StoreError: as `folder_in_use` does.
+    """
+    given = settings.load()
+    if given.pinned:
+        return None
+    looked, promoted = _known.get(given.database, (-_LOOK, None))
+    if time.monotonic() - looked >= _LOOK:
+        try:
+            promoted = _newest(given.database)
+        except StoreError:  # what was in use stays in use
+            if given.database not in _known:
+                raise
+        _known[given.database] = time.monotonic(), promoted
+    return None if promoted is None or promoted.version == 1 else promoted
+
+
+def look_again() -> None:
+    """Forget who was champion, so that this process sees its own promotion at once."""
+    _known.clear()
+
+
+def _newest(address: str) -> Promotion | None:
+    if not _has_record(address):
+        return None
+    from skin_model.store import database, records
+
+    with database.reading() as record:
+        newest = records.promotions(record, limit=1)
+    return newest[0] if newest else None
+
+
+def _has_record(address: str) -> bool:
+    """Whether anything was ever recorded; without loading SQLAlchemy, which the first paint need not wait for."""
+    return not address.startswith("sqlite:///") or Path(address.removeprefix("sqlite:///")).is_file()
+
+
+def _place(promoted: Promotion) -> Path:
+    return tracking.local_folder(promoted.bundle) or settings.load().home / "models" / str(promoted.version)
 
 
 def _slot() -> _Slot:
-    """The model's state for the folder as it is now: a restored or replaced bundle is loaded without a restart."""
-    folder = settings.load().bundle
+    """The model's state as it is now: a version promoted, restored or replaced is loaded without a restart."""
+    promoted = champion()
+    folder = folder_in_use()
     signature = _signature(folder)
     with _lock:
         slot = _slots.get(folder)
         if slot is None or (slot.done.is_set() and slot.signature != signature):
             slot = _slots[folder] = _Slot(signature)
-            threading.Thread(target=_load, args=(folder, slot), name="model-loader", daemon=True).start()
+            threading.Thread(target=_load, args=(folder, slot, promoted), name="model-loader", daemon=True).start()
         return slot
 
 
@@ -78,22 +144,42 @@ def _signature(folder: Path) -> Signature:
         return ()
 
 
-def _load(folder: Path, slot: _Slot) -> None:
+def _load(folder: Path, slot: _Slot, promoted: Promotion | None) -> None:
     try:
         import numpy as np
 
+        if promoted is not None:
+            _fetch(promoted, folder)
+            slot.signature = _signature(folder)
         loaded = load(folder)
         loaded.require_diagnosis()
         size = loaded.manifest.size
         loaded.answer(np.zeros((1, size, size, 3), np.uint8))  # the first run allocates; no user should wait for it
         slot.classifier, slot.summary = loaded, _summary(loaded.bundle)
     except BundleError as error:
-        slot.error = str(error)
+        slot.error = str(error) if promoted is None else _with_way_back(promoted, error)
     except Exception as error:
         slot.error = f"The model in {folder} cannot be loaded: {error}"
         raise
     finally:
         slot.done.set()
+
+
+def _fetch(promoted: Promotion, folder: Path) -> None:
+    """Have the promoted version's files here; they must be those that were promoted."""
+    from skin_model import bundle
+
+    if tracking.local_folder(promoted.bundle) is None:
+        tracking.folder_of(promoted.bundle, promoted.version)
+    if (folder / "manifest.json").is_file() and bundle.sha256(folder / "manifest.json") != promoted.manifest:
+        raise BundleError(f"The manifest in {folder} is not the one that was promoted.")
+
+
+def _with_way_back(promoted: Promotion, error: BundleError) -> str:
+    return (
+        f"Version {promoted.version} is in use and damaged: {error} To go on at once, roll back to another version on "
+        "the Models page."
+    )
 
 
 def _summary(made: "Bundle") -> ModelSummary:

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_model import files, networks
-from skin_model.dataset.labels import class_counts, loss_weights, oversampled, targets
+from skin_model import files, networks, patients
+from skin_model.dataset.labels import TAUGHT, class_counts, loss_weights, oversampled, targets
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
 from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
-from skin_model.training.schedules import freeze_backbone, optimizer_for, thaw_backbone
+from skin_model.training.schedules import freeze_backbone, freeze_first, optimizer_for
 from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
-from skin_model.training.validation import judge
+from skin_model.training.validation import judge, unjudged
 
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
 
@@ -33,7 +33,7 @@ def train(
     *,
     config: TrainingConfig,
     training: pd.DataFrame,
-    validation: pd.DataFrame,
+    validation: pd.DataFrame | None,
     folder: Path,
     split: str,
     resume: bool = False,
@@ -44,7 +44,8 @@ def train(
 
     Args:
         config: all settings.
-        training, validation: tables with columns `path` and `dx`.
+        training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization; the
+            first one with `teachers` also `TAUGHT`.  Without validation the last epoch is the best.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written.
         split: fingerprint of the split; a resumed run must have the same.
         resume: go on from the folder's last finished epoch.
@@ -58,7 +59,8 @@ def train(
         state = _start(config, folder, split, resume)
         if state.finished and not _checkpoint(folder, state.epoch).exists():
             return state
-        train_batches, val_batches = _batches(config, training), _batches(config, validation, validate=True)
+        train_batches = _batches(config, training)
+        val_batches = None if validation is None else _batches(config, validation, validate=True)
         import cv2
         import keras
 
@@ -77,7 +79,7 @@ def _go_on(
     model: Any,
     folder: Path,
     train_batches: Batches,
-    val_batches: Batches,
+    val_batches: Batches | None,
     on_batch: OnBatch | None,
     on_epoch: OnEpoch | None,
 ) -> RunState:
@@ -88,7 +90,7 @@ def _go_on(
             break
         began = time.monotonic()
         if epoch and epoch == config.freeze_epochs:
-            thaw_backbone(model, config)
+            freeze_first(model, config.frozen)
             _compile(model, config, train_batches)
         reseed_dropout(model, config.seed, epoch)
         logs = fit_epoch(model, as_keras(train_batches, epoch), epoch, on_batch)
@@ -123,10 +125,17 @@ def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False
         part = "validation" if validate else "training"
         raise TrainingError(f"No {part} image of {', '.join(empty)}: each of the seven classes needs some. Add images.")
     paths, truth = list(table["path"]), targets(table["dx"], config.task)
+    known = patients.of_table(table) if config.columns else []
     if validate:
-        return Batches(paths, truth, loss_weights(table["dx"], "none"), config.size, config.batch, ordered=True)
+        return Batches(
+            paths, truth, loss_weights(table["dx"], "none"), config.size, config.batch, ordered=True,
+            patients=known, columns=config.columns,
+        )  # fmt: skip
     shares = None
     rows = np.arange(len(table))
+    if config.teachers:
+        share = config.teacher_share
+        truth = ((1 - share) * truth + share * table[list(TAUGHT)].to_numpy()).astype(np.float32)
     if config.balance == "sampling":
         shares = loss_weights(table["dx"], "class-weights").astype(float)
         shares /= shares.sum()
@@ -143,6 +152,8 @@ def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False
         shares=shares,
         artefacts=config.artefacts,
         mix=config.mix,
+        patients=[known[row] for row in rows] if known else known,
+        columns=config.columns,
     )
 
 
@@ -166,8 +177,9 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
         task=config.task,
         weights=config.weights,
         dropout=config.dropout,
-        frozen=config.frozen,
+        metadata=config.columns,
     )
+    freeze_first(model, config.frozen)
     if config.average:
         widen_statistics(model, config.average)
     if config.freeze_epochs:
@@ -187,10 +199,10 @@ def _compile(model: Any, config: TrainingConfig, batches: Batches, head_only: bo
     )
 
 
-def _record(model: Any, logs: dict[str, float], batches: Batches, epoch: int, seconds: float) -> EpochRecord:
-    """Validate, and note the epoch."""
+def _record(model: Any, logs: dict[str, float], batches: Batches | None, epoch: int, seconds: float) -> EpochRecord:
+    """Validate where there are images for it, and note the epoch."""
     with averaged(model):
-        figures = judge(model, batches)
+        figures = judge(model, batches) if batches else unjudged(model)
     if figures is None:  # the last step of the epoch may be the one that breaks the weights
         raise TrainingError(diverged(logs["loss"], epoch))
     return EpochRecord(

@@ -6,7 +6,6 @@ at a constant rate; the learning rate of the rest rises over the warm-up and fal
 
 from typing import Any
 
-from skin_model import networks
 from skin_model.entities import TrainingConfig
 
 
@@ -36,25 +35,23 @@ def optimizer_for(config: TrainingConfig, steps: int, head_only: bool) -> Any:
 
 def freeze_backbone(model: Any) -> None:
     """Leave only the layers behind `features` to be trained."""
-    for layer in _backbone(model):
-        layer.trainable = False
+    freeze_first(model, 1.0)
 
 
-def thaw_backbone(model: Any, config: TrainingConfig) -> None:
-    """Undo `freeze_backbone`, but for the share of layers that `frozen` keeps as they are.
+def freeze_first(model: Any, share: float) -> None:
+    """Train everything but a share of the backbone's layers, from the input on.
 
-    A checkpoint of the first phase does not say what the second one trains: a network built afresh does.
+    Those keep their starting weights, and batch normalisation there uses its stored statistics.
     """
-    fresh = networks.build(
-        config.network, size=config.size, task=config.task, dropout=config.dropout, frozen=config.frozen
-    )
-    for layer, as_built in zip(_backbone(model), _backbone(fresh), strict=True):
-        layer.trainable = as_built.trainable
+    backbone = _backbone(model)
+    kept = round(share * len(backbone))
+    for number, layer in enumerate(backbone):
+        layer.trainable = number >= kept
 
 
 def _backbone(model: Any) -> list[Any]:
-    """The layers that the layer `features` is computed by, whatever other inputs the network has."""
+    """The layers before `features`, whatever other inputs the network has."""
     import keras
 
-    features = model.get_layer("features").output
+    features = model.get_layer("features").input
     return list(keras.Model(model.get_layer("image").output, features).layers)

@@ -28,6 +28,9 @@ class RunState:
     def after(self, record: EpochRecord) -> "RunState":
         """The state once one more epoch is done: which epoch is the best, and whether training ends."""
         config = self.config
+        if config.validation == "none":
+            finished = record.epoch >= config.epochs
+            return replace(self, history=(*self.history, record), best_epoch=record.epoch, finished=finished)
         best = max((score(r, config.monitor) for r in self.history), default=-np.inf)
         best_epoch = record.epoch if score(record, config.monitor) > best else self.best_epoch
         stop = record.epoch >= config.epochs or record.epoch - best_epoch >= config.patience
@@ -102,4 +105,6 @@ def differences(old: TrainingConfig, new: TrainingConfig) -> list[str]:
 
 
 def score(record: EpochRecord, monitor: str) -> float:
-    return -record.val_loss if monitor == "loss" else float(getattr(record, f"val_{monitor}"))
+    """The validation figure that is watched, turned so that larger is better."""
+    figure = float(getattr(record, f"val_{monitor}"))
+    return -figure if monitor == "loss" else figure

@@ -10,12 +10,12 @@ from skin_model.dataset.pipeline import Batches, as_keras
 
 @dataclass(frozen=True)
 class Figures:
-    """Validation figures over the task's own classes."""
+    """Validation figures over the task's own classes; all None where nothing was validated."""
 
-    val_loss: float
-    val_accuracy: float
-    val_balanced_accuracy: float
-    val_macro_auc: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_balanced_accuracy: float | None = None
+    val_macro_auc: float | None = None
 
 
 def judge(model: Any, batches: Batches) -> Figures | None:
@@ -39,3 +39,8 @@ def judge(model: Any, batches: Batches) -> Figures | None:
         val_balanced_accuracy=float(balanced_accuracy_score(labels, guesses)),
         val_macro_auc=float(np.mean([roc_auc_score(labels == k, p[:, k]) for k in range(p.shape[1])])),
     )
+
+
+def unjudged(model: Any) -> Figures | None:
+    """No figures, where there is no validation image; None where a weight is no number."""
+    return Figures() if all(np.isfinite(weight).all() for weight in model.get_weights()) else None

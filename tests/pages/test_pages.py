@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from skin_model.entities import (
 )
 from skin_model.errors import ImageError
 from skin_model.services import analysis as analysis_service
-from skin_model.services import workspace
+from skin_model.services import registry, workspace
 from skin_model.taxonomy import CODES, DIAGNOSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ EVALUATION: dict[str, Any] = {
     "confusion_matrix": [[40, 9, 1, 0, 0, 0, 0]] * 7,
     "intervals": {"macro_auc": [0.95, 0.97], "malignant.sensitivity": [0.92, 0.97], "unit": "lesion"},
 }  # fmt: skip
+FIRST = registry.Version(1, "some-model-1", "champion", datetime(2026, 11, 21, tzinfo=UTC), False, "", "")
 SUMMARY = ModelSummary("some-model-1", "mobilenet", 224, 4, 0.12, 0.95, EVALUATION, "# Card of some-model")
 
 
@@ -58,8 +60,14 @@ class Services:
     analysed: list[bytes] = field(default_factory=list)
     overlaid: list[str] = field(default_factory=list)
     fault: Exception | None = None
+    takes_patient: bool = False
 
-    def analyse(self, *, data: bytes, patient: Patient | None = None) -> Analysis:
+    def answer(self, patient: Patient) -> Prediction:
+        """Older patients have more melanomas."""
+        odds = self.probabilities * np.where(np.array(CODES) == "mel", 1 + (patient.age or 0) / 10, 1)
+        return Prediction((odds / odds.sum()).astype(np.float32), 0.12, "some-model-1")
+
+    def analyse(self, *, data: bytes) -> Analysis:
         self.analysed.append(data)
         if self.fault is not None:
             raise self.fault
@@ -69,7 +77,8 @@ class Services:
         ramp = np.linspace(0, 1, 49, dtype=np.float32).reshape(7, 7)
         maps = {c: Explanation("Grad-CAM", c, ramp * (c != self.empty_map)) for c in CODES}
         image = DecodedImage(pixels, hashlib.sha256(data).hexdigest(), self.notes)
-        return Analysis(image, (30, 0, 120), Prediction(self.probabilities, 0.12, "some-model-1"), maps)
+        answer = self.answer if self.takes_patient else None
+        return Analysis(image, (30, 0, 120), Prediction(self.probabilities, 0.12, "some-model-1"), maps, answer)
 
     def overlay(self, *, analysis: Analysis, target: str, opacity: float = 0.45) -> np.ndarray:
         self.overlaid.append(target)
@@ -84,6 +93,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setattr(analysis_service, "analyse", fake.analyse)
     monkeypatch.setattr(analysis_service, "overlay", fake.overlay)
     monkeypatch.setattr(analysis_service, "examples", lambda: fake.examples)
+    monkeypatch.setattr(registry, "versions", lambda: [FIRST])
     return fake
 
 
@@ -290,6 +300,20 @@ def test_the_particulars_of_one_patient_never_stand_beside_the_next_picture(serv
     assert app.number_input[0].value is None
     assert "54 years" not in words(app)
     assert len(services.analysed) == 2
+
+
+def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(services: Services) -> None:
+    services.takes_patient = True
+    services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.05, 0.89, 0.01], dtype=np.float32)
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert "Below the operating point" in words(app)
+    assert "takes the patient into account" not in words(app)
+    app.number_input[0].set_value(80).run()
+    text = words(app)
+    assert "Refer" in text
+    assert "Below the operating point" not in text
+    assert "takes the patient into account: 80 years. The picture alone: 7 % malignant (below the operating" in text
+    assert len(services.analysed) == 1
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

@@ -1,0 +1,176 @@
+"""The registered models: what each can do, which one is in use, and putting another one into use."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages.ui.frame import begin_page, explain_failure
+from skin_model.errors import SkinModelError
+from skin_model.services import orders, registered, registry
+from skin_model.taxonomy import BY_CODE
+
+state = begin_page("Models")
+
+view = st.session_state
+HEADLINES = {
+    "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
+    "malignant.sensitivity": "Malignant: sensitivity", "malignant.specificity": "Malignant: specificity",
+    "per_class.mel.recall": "Recall: melanoma", "ece": "Calibration error",
+}  # fmt: skip
+MARKS = {registry.CHAMPION: "●", registry.CHALLENGER: "○", registry.RETIRED: "◍"}
+
+
+def value_of(evaluation: dict[str, Any], key: str) -> Any:
+    """A figure under its flat key."""
+    found: Any = evaluation
+    for part in key.split("."):
+        found = (found or {}).get(part)
+    return found
+
+
+def show_version(version: registry.Version) -> None:
+    """Figures, papers and what can be done with one version."""
+    try:
+        papers = registry.papers(version)
+    except SkinModelError as error:
+        st.error(f"Version {version.number} cannot be used: {error}")
+        return
+    manifest, evaluation = papers["manifest"], papers["evaluation"]
+    st.markdown(
+        f"**{version.name}**, {manifest.network} at {manifest.size} pixels, made {manifest.created[:10]} from "
+        f"{manifest.data.get('name', 'unknown data')}."
+    )
+    if evaluation:
+        show_figures(evaluation)
+    with st.expander("Model card"):
+        st.markdown(papers["card"])
+    with st.expander("Lineage: data, split, settings, environment"):
+        st.json({"split": manifest.data.get("split"), "data": manifest.data, "training": manifest.training,
+                 "earlier stages": manifest.stages, "environment": manifest.environment, "files": manifest.files},
+                expanded=False)  # fmt: skip
+    if version.status != registry.CHAMPION:
+        if not version.drawn:
+            compare(version)
+        decide(version)
+
+
+def show_figures(evaluation: dict[str, Any]) -> None:
+    lines = ["| Figure on the test part | value | 95 % interval |", "|:--|--:|:--|"]
+    for key, name in HEADLINES.items():
+        value, interval = value_of(evaluation, key), (evaluation.get("intervals") or {}).get(key)
+        if value is not None:
+            between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+            lines.append(f"| {name} | {value:.3f} | {between} |")
+    st.markdown("\n".join(lines))
+    st.caption(f"{evaluation['n']:,} images of lesions that it never learned from.")
+
+
+def compare(version: registry.Version) -> None:
+    """Champion against challenger: ask for it, follow it, read it."""
+    st.subheader("Against the version in use", anchor=False)
+    found = registry.comparison(challenger=version)
+    if found is None or found.over:
+        sets = [data for data in registered.data_sets() if not data.drawn]
+        data = st.selectbox(
+            "On the test lesions of", sets, format_func=lambda data: data.name, key=f"on-{version.number}"
+        )
+        if st.button("Compare", key=f"compare-{version.number}", disabled=data is None):
+            run(lambda: registry.order_comparison(
+                challenger=version, data_set=data, who=registered.actor(), job=orders.new_id()
+            ), "The comparison is queued.")  # fmt: skip
+    if found is not None:
+        follow(version.number) if not found.over else show_comparison(found)
+
+
+@st.fragment(run_every=2.0)
+def follow(number: int) -> None:
+    """How far the comparison is; shows it once it is done."""
+    known = next(version for version in registry.versions() if version.number == number)
+    found = registry.comparison(challenger=known)
+    if found is None or found.over:
+        st.rerun()
+    told = found.progress
+    words = told.get("stage", "waiting for its turn")
+    st.progress(told["done"] / told["total"] if told.get("total") else 0.0, words)
+
+
+def show_comparison(found: Any) -> None:
+    if found.state != "done":
+        st.error(f"The comparison is {found.state}. {found.error}")
+        return
+    result = found.outcome
+    show = {True: st.success, False: st.warning, None: st.info}[result["supported"]]
+    show(result["sentence"])
+    lines = ["| Figure | in use | this version | difference | 95 % interval |", "|:--|--:|--:|--:|:--|"]
+    for key, figure in result["figures"].items():
+        interval = figure["interval"]
+        between = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else ""
+        lines.append(
+            f"| {HEADLINES.get(key, key)} | {figure['first']:.3f} | {figure['second']:.3f} "
+            f"| {figure['difference']:+.3f} | {between} |"
+        )
+    st.markdown("\n".join(lines))
+    st.caption(
+        f"{result['images']} images of {result['lesions']} lesions that neither has met ({result['met']} left out); "
+        "paired bootstrap by lesion."
+    )
+    for sentence in result["worse"]:
+        st.warning(f"Worse beyond doubt in {sentence}")
+    if result["disagreements"] and st.toggle("Images on which they disagree", key=f"images-{found.id}"):
+        for column, item in zip(st.columns(4) * 3, result["disagreements"], strict=False):
+            column.image(item["path"], caption=(
+                f"{BY_CODE[item['dx']].name}; in use: {BY_CODE[item['champion']].name}; "
+                f"this version: {BY_CODE[item['challenger']].name}"
+            ))  # fmt: skip
+
+
+def decide(version: registry.Version) -> None:
+    """Promote or return to a version, with a reason."""
+    words = "Return to this version" if version.status == registry.RETIRED else "Put this version into use"
+    if version.drawn:
+        st.info("This version learned from drawings: it can never be put into use.")
+        return
+    with st.form(f"decide-{version.number}", border=True):
+        reason = st.text_input("Reason, kept with the decision")
+        if st.form_submit_button(words, type="primary"):
+            run(lambda: registry.promote(version=version, who=registered.actor(), reason=reason),
+                f"Version {version.number} is in use now, in every window of this app within seconds.")  # fmt: skip
+
+
+def run(act: Any, said: str) -> None:
+    try:
+        act()
+    except SkinModelError as error:
+        st.error(str(error))
+        return
+    view["said"] = said
+    st.rerun()
+
+
+def show_history() -> None:
+    past = registry.history()
+    st.header("Who put which version into use", anchor=False)
+    if not past:
+        st.caption("Version 1, the bundled model, has been in use from the beginning.")
+        return
+    st.dataframe(
+        [{"when": p.at, "version": p.version, "before": p.previous, "by": p.actor, "reason": p.reason} for p in past],
+        hide_index=True,
+    )
+
+
+if "said" in view:
+    st.success(view.pop("said"))
+explain_failure(state)
+try:
+    all_versions = registry.versions()
+    labels = {version.number: version for version in all_versions}
+    chosen = st.selectbox(
+        "Version", list(labels),
+        format_func=lambda number: f"{MARKS[labels[number].status]} {number}: {labels[number].name} "
+        f"({labels[number].status})",
+    )  # fmt: skip
+    show_version(labels[chosen])
+    show_history()
+except SkinModelError as error:
+    st.error(str(error))

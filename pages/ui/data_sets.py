@@ -1,0 +1,70 @@
+"""The registered data sets on the training page: what is in them, and how to add one."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from skin_model.entities import DataSet
+from skin_model.errors import SkinModelError
+from skin_model.services import registered
+from skin_model.taxonomy import BY_CODE, CODES
+
+WITHOUT_DATA = """
+No data set is registered on this server yet.
+
+**HAM10000**, which the shipped model learned from, is free for non-commercial use: doi:10.7910/DVN/DBW86T. Unpack both
+image archives and `HAM10000_metadata` into one folder on this server and register that folder below.
+
+To try the page first, let it draw lesions: a training on drawings takes minutes, and can never be promoted.
+"""
+
+
+def show_data_sets(data_sets: list[DataSet]) -> None:
+    """The registered data sets, and how to add one."""
+    for data in data_sets:
+        with st.expander(f"{data.name}: {data.summary['images']:,} images of {data.summary['lesions']:,} lesions"):
+            _show_one(data)
+    with st.form("register", border=True):
+        st.markdown("**Register a folder on this server** (HAM10000's or an ISIC challenge's layout)")
+        folder = st.text_input("Folder")
+        split = st.text_input("Split table (CSV on this server; empty: the shipped model's, or a new one)")
+        if st.form_submit_button("Check and register"):
+            _take_in(lambda progress: registered.register(
+                folder=Path(folder), split=Path(split) if split.strip() else None, who=registered.actor(),
+                on_progress=progress,
+            ))  # fmt: skip
+    if not any(data.drawn for data in data_sets) and st.button("Draw a demonstration set"):
+        _take_in(lambda progress: registered.register_demo(who=registered.actor(), on_progress=progress))
+
+
+def _take_in(register: Any) -> None:
+    bar = st.progress(0.0, "checking")
+    try:
+        made = register(lambda done, total: bar.progress(done / total, f"{done} of {total}"))
+    except SkinModelError as error:
+        st.error(str(error))
+        return
+    st.session_state["said"] = f"{made.name} is registered."
+    st.rerun()
+
+
+def _show_one(data: DataSet) -> None:
+    summary = data.summary
+    st.caption(f"{data.folder}, registered by {data.actor}; split {data.fingerprint[:12]}…")
+    for problem in summary["problems"]:
+        st.warning(problem)
+    names = list(summary["parts"])
+    lines = ["| Diagnosis | " + " | ".join(names) + " |", "|:--|" + "--:|" * len(names)]
+    for code in CODES:
+        cells = [f"{images} ({lesions})" for images, lesions in (summary["parts"][name][code] for name in names)]
+        lines.append(f"| {BY_CODE[code].name} | " + " | ".join(cells) + " |")
+    st.markdown("\n".join(lines))
+    st.caption("Images (lesions). Test lesions are never trained, validated or calibrated on.")
+    for column, (title, key) in zip(st.columns(3), (("Age", "ages"), ("Sex", "sexes"), ("Site", "sites")), strict=True):
+        column.caption(title)
+        column.bar_chart(summary[key], height=160)
+    if st.toggle("Sample pictures", key=f"samples-{data.id}"):
+        for code, paths in registered.samples(data_set=data).items():
+            st.caption(BY_CODE[code].name)
+            st.image([str(path) for path in paths], width=110)

@@ -1,0 +1,156 @@
+"""Two models on the same images: differences of figures with intervals, and whether they support a change.
+
+Paired bootstrap: each resample of the lesions is scored by both models, and the interval is that of the difference
+(Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 8), which is narrower than two intervals beside
+each other because both models find the same lesions hard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skin_model.evaluation import metrics, resampling
+from skin_model.evaluation.subgroups import FACTORS, levels
+from skin_model.taxonomy import CODES, MALIGNANT_INDICES
+
+HEADLINES = {
+    "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
+    "malignant.auc": "Malignant: AUC", "malignant.sensitivity": "Malignant: sensitivity",
+    "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Recall: Melanoma",
+    "log_loss": "Log loss", "ece": "Expected calibration error",
+}  # fmt: skip
+CALIBRATION = ("log_loss", "ece")  # lower is better; told, but no reason to keep a model that finds less
+DECISIVE = ("balanced_accuracy", "macro_auc")  # one of these must be better beyond doubt
+MARGIN = 0.05  # by which melanoma recall and malignant sensitivity may be lower at the worst end of their intervals
+SAFE = ("per_class.mel.recall", "malignant.sensitivity")
+FEWEST_LESIONS, FEWEST_MELANOMAS = 150, 15  # below, the interval of a recall is wider than anything one could decide on
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said of N images: calibrated probabilities (N, 7), and its operating point."""
+
+    probabilities: np.ndarray
+    threshold: float
+
+
+class _Difference:
+    """Figures of the second model less those of the first, for every resample."""
+
+    def __init__(self, labels: np.ndarray, first: Answer, second: Answer) -> None:
+        self._first, self._second = _sources(labels, first), _sources(labels, second)
+
+    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        before, after = (
+            {key: values for source in sources for key, values in source.figures(weights).items()}
+            for sources in (self._first, self._second)
+        )
+        return {f"{key}.difference": after[key] - before[key] for key in HEADLINES}
+
+
+def compare(
+    labels: np.ndarray, first: Answer, second: Answer, lesions: np.ndarray | None, *, samples: int = 1000
+) -> dict[str, dict[str, Any]]:
+    """Each headline figure of both models and their difference.
+
+    Args:
+        labels: true class indices (N,).
+        first, second: answers of the model in use and of the one that is to follow.
+        lesions: lesion of each image (N,), drawn together; None where each image is one.
+        samples: of the bootstrap.
+
+    Returns:
+        Figure -> "first", "second", "difference" (second less first), "interval" ([low, high] or None).
+    """
+    ones = np.ones((1, len(labels)))
+    values = [
+        {key: float(v[0]) for source in _sources(labels, answer) for key, v in source.figures(ones).items()}
+        for answer in (first, second)
+    ]
+    found = resampling.intervals([_Difference(labels, first, second)], len(labels), lesions, samples, seed=0)
+    return {
+        key: {
+            "first": values[0][key],
+            "second": values[1][key],
+            "difference": values[1][key] - values[0][key],
+            "interval": found.get(f"{key}.difference"),
+        }
+        for key in HEADLINES
+    }
+
+
+def worse_subgroups(
+    table: pd.DataFrame, labels: np.ndarray, first: Answer, second: Answer, lesions: np.ndarray | None
+) -> list[str]:
+    """Levels of age, sex and site in which sensitivity or balanced accuracy is lower beyond doubt."""
+    found = []
+    for factor in (name for name in FACTORS if name != "dx_type"):
+        for level, rows in levels(factor, table):
+            if rows.sum() < FEWEST_MELANOMAS:
+                continue
+            group = None if lesions is None else lesions[rows]
+            part = [Answer(answer.probabilities[rows], answer.threshold) for answer in (first, second)]
+            differences = compare(labels[rows], part[0], part[1], group, samples=300)
+            worse = [
+                f"{HEADLINES[key].lower()} {differences[key]['difference']:+.3f}"
+                for key in ("malignant.sensitivity", "balanced_accuracy")
+                if (interval := differences[key]["interval"]) and interval[1] < 0
+            ]
+            if worse:
+                found.append(f"{FACTORS[factor].lower()} {level}: {', '.join(worse)}")
+    return found
+
+
+def verdict(found: dict[str, dict[str, Any]], labels: np.ndarray, lesions: np.ndarray) -> tuple[bool | None, str]:
+    """Whether the evidence supports the second model, None where there is too little of it; and a sentence why."""
+    melanomas = len(np.unique(lesions[labels == CODES.index("mel")]))
+    count = len(np.unique(lesions))
+    if count < FEWEST_LESIONS or melanomas < FEWEST_MELANOMAS:
+        return None, (
+            f"No verdict: {count} lesions, {melanomas} of them melanomas, are left that neither model has met; "
+            f"{FEWEST_LESIONS} and {FEWEST_MELANOMAS} are needed for intervals that can carry one."
+        )
+    for key in SAFE:
+        interval = found[key]["interval"]
+        if interval is None or interval[0] < -MARGIN:
+            low = "unknown" if interval is None else f"{interval[0]:+.3f}"
+            return False, (
+                f"The evidence does not support promotion: {HEADLINES[key].lower()} may be lower by more than {MARGIN} "
+                f"(lower end of the difference's 95 % interval {low})."
+            )
+    lost = [HEADLINES[key].lower() for key in HEADLINES if key not in CALIBRATION and _below(found[key])]
+    if lost:
+        return False, f"The evidence does not support promotion: {', '.join(lost)} got worse beyond doubt."
+    won = [HEADLINES[key].lower() for key in DECISIVE if _above(found[key])]
+    if not won:
+        return (
+            False,
+            "The evidence does not support promotion: neither balanced accuracy nor macro AUC is surely better.",
+        )
+    return True, (
+        f"The evidence supports promotion: {' and '.join(won)} better beyond doubt, melanoma recall and malignant "
+        f"sensitivity not lower by more than {MARGIN}."
+    )
+
+
+def _above(figure: dict[str, Any]) -> bool:
+    return figure["interval"] is not None and figure["interval"][0] > 0
+
+
+def _below(figure: dict[str, Any]) -> bool:
+    return figure["interval"] is not None and figure["interval"][1] < 0
+
+
+def _sources(labels: np.ndarray, answer: Answer) -> Sequence[resampling.Figures]:
+    p = answer.probabilities.astype(np.float64)
+    p = p / p.sum(axis=1, keepdims=True)
+    return (
+        resampling.Answers(p.argmax(axis=1) == labels, p.max(axis=1), p[np.arange(len(p)), labels]),
+        resampling.ClassWise(labels, p),
+        resampling.Decision(
+            np.isin(labels, MALIGNANT_INDICES), metrics.malignant_probability(answer.probabilities), answer.threshold
+        ),
+    )

@@ -1,0 +1,128 @@
+"""The process that carries jobs out: takes them from the queues, gives signs of life, takes over from the dead."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from skin_model import settings
+from skin_model.errors import BusyError, StoreError
+from skin_model.jobs.queue import APPLICATION, PLANS, WORK, prepare
+from skin_model.store import database, records
+
+Workflow = Callable[[dict[str, Any]], Any]
+
+VERSION = "1"  # of the workflows' steps; a job goes on only with the version that began it
+LEASE = 30.0  # seconds without a sign of life after which a worker counts as dead
+POLL = 0.5  # seconds between two looks into a queue
+ATTEMPTS = 10  # times a job may take its worker down before it counts as failed
+log = logging.getLogger(__name__)
+
+
+def work(
+    workflows: Mapping[str, Workflow],
+    *,
+    lease: float = LEASE,
+    slot: int | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Carry jobs out until the process is told to end (SIGTERM, SIGINT) or `stop` is set.
+
+    Args:
+        workflows: name -> function of an order.
+        lease: seconds without a sign of life after which another worker counts as dead.
+        slot: descriptor of a slot's lock that the caller has taken for this process; by default a free one is taken.
+
+    Raises:
+        StoreError: queues or record cannot be reached.
+    """
+    stop = threading.Event()
+    given = settings.load()
+    executor, lock = (_name(given.home, 0), slot) if slot is not None else _take_slot(given.home)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        prepare(given.jobs)
+        with database.writing() as record:
+            records.beat(record, executor, os.getpid())
+        launch(workflows, executor, given.jobs)
+        log.warning("worker %s has started", executor)
+        while not stop.wait(lease / 6):
+            _show_life(executor, lease)
+        with database.writing() as record:
+            records.beat(record, executor, os.getpid(), gone=True)
+    finally:
+        os.close(lock)
+
+
+def launch(workflows: Mapping[str, Workflow], executor: str, address: str) -> None:
+    """Let DBOS take jobs from the queues in threads of this process."""
+    from dbos import DBOS, DBOSConfig
+
+    config = DBOSConfig(
+        name=APPLICATION, system_database_url=address, executor_id=executor, application_version=VERSION,
+        log_level="WARNING",
+    )  # fmt: skip
+    DBOS(config=config)
+    for name, function in workflows.items():
+        DBOS.workflow(name=name, max_recovery_attempts=ATTEMPTS)(function)
+    DBOS.launch()
+    DBOS.register_queue(WORK, worker_concurrency=1, polling_interval_sec=POLL, on_conflict="always_update")
+    DBOS.register_queue(PLANS, worker_concurrency=8, polling_interval_sec=POLL, on_conflict="always_update")
+
+
+def slot_file(home: Path, number: int = 0) -> Path:
+    """The file whose lock makes a worker the only one of its name."""
+    return home / "workers" / f"{number}.lock"
+
+
+def take(path: Path) -> int:
+    """A descriptor that holds the lock of a file, for this process and those that inherit it.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise BusyError("A worker of this installation is at work already.") from error
+    return handle
+
+
+def _take_slot(home: Path) -> tuple[str, int]:
+    """The first free name: the same one after a restart, and never that of another living worker."""
+    for number in range(1000):
+        try:
+            return _name(home, number), take(slot_file(home, number))
+        except BusyError:
+            continue
+    raise BusyError("A thousand workers of this installation are at work already.")
+
+
+def _name(home: Path, number: int) -> str:
+    """Host, folder and number: workers with folders of their own may share a host."""
+    place = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}-{place}-{number}"
+
+
+def _show_life(executor: str, lease: float) -> None:
+    """Give a sign of life, and take over the jobs of workers that give none."""
+    from dbos import DBOS
+
+    try:
+        with database.writing() as record:
+            records.beat(record, executor, os.getpid())
+            silent = [name for name, age in records.beats(record).items() if age > lease and name != executor]
+        if silent:
+            DBOS._recover_pending_workflows(silent)
+    except (StoreError, OSError) as error:  # the database may come back
+        log.warning("no sign of life could be given: %s", error)

@@ -1,0 +1,227 @@
+"""Trainings as a person orders and follows them: start, look, cancel, resume, delete; each noted with who did it."""
+
+import json
+import shutil
+import uuid
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import pandas as pd
+
+from skin_model import bundle, files, settings
+from skin_model.entities import (
+    AUGMENTATIONS,
+    BALANCES,
+    LOSSES,
+    MIXES,
+    MONITORS,
+    OPTIMIZERS,
+    TASKS,
+    DataSet,
+    EpochRecord,
+    Job,
+    TrainingConfig,
+)
+from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.inference import VIEWS
+from skin_model.jobs import keeper, queue
+from skin_model.networks import NETWORKS
+from skin_model.services import workspace
+from skin_model.services.attempts import furthest
+from skin_model.store import database, records
+from skin_model.taxonomy import CODES
+from skin_model.training.state import RunState, write_state
+
+EPOCH = "epoch"  # name of the step that each finished epoch leaves
+IN_USE = "model in use"  # as starting weights
+_FORWARD = 0.35  # of a training step's time, for judging as many images
+PRESETS: dict[str, dict[str, Any]] = {
+    "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
+                             "frozen": 0.0},
+    "Standard (as the model shipped)": {},
+    "Thorough (hours)": {"size": 224, "epochs": 30, "augmentation": "standard", "patience": 10},
+}  # fmt: skip
+
+
+def new_id() -> str:
+    """An id for a job to be; a form keeps it, so that pressing twice starts one job."""
+    return uuid.uuid4().hex
+
+
+def choices() -> dict[str, tuple[str, ...]]:
+    """Setting -> what it may be, for those that are chosen by name."""
+    return {
+        "network": tuple(NETWORKS), "task": TASKS, "optimizer": OPTIMIZERS, "loss": LOSSES, "balance": BALANCES,
+        "augmentation": AUGMENTATIONS, "mix": MIXES, "monitor": MONITORS,
+    }  # fmt: skip
+
+
+def starting_weights() -> dict[str, str | None]:
+    """Name -> starting weights: none, ImageNet's, the model in use, or a finished training that is still here."""
+    known: dict[str, str | None] = {
+        "new (random)": None, "ImageNet (fetched by Keras)": "imagenet", "the model in use": IN_USE
+    }  # fmt: skip
+    for job in queue.listed(states=["done"], limit=50):
+        if job.kind == "train" and (folder := furthest(settings.load().runs / job.id)):
+            known[f"{job.order['name']}, version {job.outcome['version']}"] = str(folder / "best.keras")
+    return known
+
+
+def defaults() -> TrainingConfig:
+    """The settings of the model that is shipped, its starting weights left out."""
+    shipped = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))["training"]
+    known = {field.name for field in fields(TrainingConfig)} - {"weights"}
+    return TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
+
+
+def check(*, data_set: DataSet, config: TrainingConfig) -> None:
+    """Refuse what cannot succeed on this data set, before anything is queued.
+
+    Raises:
+        ConfigurationError: naming the bound.
+        TrainingError: the folder is not there.
+    """
+    parts = data_set.summary["parts"]
+    if config.validation not in parts:
+        raise ConfigurationError(f"{data_set.name} has the parts {', '.join(parts)}, but no {config.validation}.")
+    trained = [part for part in parts if part.startswith("fold") and part != config.validation]
+    images = sum(parts[part][code][0] for part in trained for code in CODES)
+    if config.batch > images:
+        raise ConfigurationError(
+            f"batch must be at most {images}, the number of training images; {config.batch} given."
+        )
+    for part in ([*trained], [config.validation], ["calibration"], ["test"]):
+        empty = [code for code in CODES if not sum(parts.get(name, {}).get(code, [0])[0] for name in part)]
+        if empty:
+            raise ConfigurationError(f"No {'training' if len(part) > 1 else part[0]} image of {', '.join(empty)}.")
+    if not data_set.folder.is_dir():
+        raise TrainingError(f"The folder {data_set.folder} is not there. Bring it back or mount it.")
+
+
+def submit(
+    *, data_set: DataSet, config: TrainingConfig, who: str, job: str, name: str = "", views: int = 4,
+    sensitivity: float = 0.95,
+) -> str:  # fmt: skip
+    """Queue a training; the same `job` queues it once.
+
+    Args:
+        data_set: a registered one.
+        config: all settings; `IN_USE` as weights goes on from the network of the model in use.
+        who: asks for it.
+        job: id from `new_id`.
+        name: for people.
+        views: views that the model is to average.
+        sensitivity: its operating point.
+
+    Raises:
+        ConfigurationError, TrainingError: naming what to mend.
+    """
+    order = _order(data_set, config, views, sensitivity) | {"actor": who}
+    order["name"] = name.strip() or f"{config.network} {config.size} px"
+    _note(who, "start training", job, name=order["name"], data=data_set.name)
+    queue.enqueue(kind="train", order=order, job=job)
+    keeper.ensure_worker()
+    return job
+
+
+def rehearse(*, data_set: DataSet, config: TrainingConfig, who: str, job: str) -> str:
+    """Queue a few steps of a training, to see whether they work and how long all would take; errors as `submit`."""
+    order = _order(data_set, config, 1, 0.95) | {"actor": who, "name": "trial of a few steps"}
+    queue.enqueue(kind="rehearse", order=order, job=job)
+    keeper.ensure_worker()
+    return job
+
+
+def estimate(job: Job) -> float:
+    """Seconds that a rehearsed training would take, all epochs used."""
+    measured, config, data = job.outcome, TrainingConfig(**job.order["config"]), job.order["images"]
+    judged = data["validation"] / config.batch * measured["batch"] * _FORWARD
+    return float(measured["start"] + config.epochs * (measured["batches"] * measured["batch"] + judged))
+
+
+def jobs(*, limit: int = 200) -> list[Job]:
+    """The newest jobs, those that are parts of others left out; sees to it that someone works where work waits."""
+    found = queue.listed(limit=limit)
+    if any(not job.over for job in found):
+        keeper.ensure_worker()
+    return found
+
+
+def history(*, job: str) -> list[EpochRecord]:
+    """The finished epochs of a job."""
+    return [EpochRecord(**record) for record in queue.steps(job, EPOCH)]
+
+
+def cancel(*, job: str, who: str) -> None:
+    """Stop a job within a batch; its best epoch is kept.  Raises JobError where it is over."""
+    queue.cancel(job)
+    _note(who, "cancel job", job)
+
+
+def resume(*, job: str, who: str) -> None:
+    """Let a cancelled or failed job go on after its last finished epoch.  Raises JobError where it is neither."""
+    queue.resume(job)
+    _note(who, "resume job", job)
+    keeper.ensure_worker()
+
+
+def delete(*, job: str, who: str) -> None:
+    """Forget a job and remove its files; what it registered stays.  Raises JobError where it is not over."""
+    found = queue.find(job)
+    queue.delete(job)
+    shutil.rmtree(settings.load().runs / job, ignore_errors=True)
+    _note(who, "delete job", job, name=found.order.get("name", ""), state=found.state)
+
+
+def _order(data_set: DataSet, config: TrainingConfig, views: int, sensitivity: float) -> dict[str, Any]:
+    """What a workflow needs to know; refuses what cannot succeed."""
+    check(data_set=data_set, config=config)
+    if views not in VIEWS:
+        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
+    if not 0 < sensitivity <= 1:
+        raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
+    if config.weights == IN_USE:
+        config = replace(config, weights=_weights_in_use(data_set, config))
+    validation = sum(images for images, _ in data_set.summary["parts"][config.validation].values())
+    return {
+        "data_set": data_set.id,
+        "data": data_set.name,
+        "fingerprint": data_set.fingerprint,
+        "images": {"validation": validation},
+        "config": asdict(config),
+        "views": views,
+        "sensitivity": sensitivity,
+    }
+
+
+def _note(who: str, action: str, job: str, **details: Any) -> None:
+    with database.writing() as record:
+        records.audit(record, actor=who, action=action, subject=job, **details)
+
+
+def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:
+    """The network of the model in use as a run that a training can start from.
+
+    Raises:
+        ConfigurationError: it is another network, or was trained on another split and may have met its test lesions.
+    """
+    made = bundle.read(workspace.folder_in_use())
+    manifest = made.manifest
+    if manifest.network != config.network:
+        raise ConfigurationError(f"The model in use is a {manifest.network}; choose that network, or other weights.")
+    if manifest.data.get("split") != data_set.fingerprint:
+        raise ConfigurationError(
+            f"The model in use was trained on another split than that of {data_set.name}, so it may have met its test "
+            "lesions. Choose other starting weights."
+        )
+    folder = settings.load().runs / manifest.model_version
+    if not (folder / "run.json").is_file():
+        known = {field.name for field in fields(TrainingConfig)} - {"weights"}
+        trained = TrainingConfig(**{k: v for k, v in manifest.training.items() if k in known})
+        rows = pd.read_csv(made.path("history.csv")).to_dict("records")
+        history = tuple(EpochRecord(**{str(key): value for key, value in row.items()}) for row in rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.whole(folder / "best.keras") as partial:
+            shutil.copyfile(made.path("network.keras"), partial)
+        write_state(RunState(trained, data_set.fingerprint, history, manifest.training["best_epoch"], True), folder)
+    return str(folder / "best.keras")

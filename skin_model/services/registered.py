@@ -1,0 +1,142 @@
+"""The data sets that trainings may use: folders on this server, checked, each with the one split in force."""
+
+import getpass
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skin_model import bundle, settings
+from skin_model.dataset import drawn, ham10000, leaks, splits
+from skin_model.entities import DataSet
+from skin_model.errors import BundleError, DatasetError
+from skin_model.services.evaluation import read_seen
+from skin_model.store import database, records
+from skin_model.taxonomy import CODES
+
+OnProgress = Callable[[int, int], None]
+DEMO = {"lesions_per_class": 16, "height": 225, "width": 300}
+FOLDS = 5
+
+
+def actor() -> str:
+    """Who acts: the local user of this machine, as long as nobody logs in."""
+    return getpass.getuser()
+
+
+def data_sets() -> list[DataSet]:
+    """All registered data sets, the first one first."""
+    if not database.exists():
+        return []
+    with database.reading() as record:
+        return records.data_sets(record)
+
+
+def register(
+    *, folder: Path, who: str, name: str = "", split: Path | None = None, on_progress: OnProgress | None = None
+) -> DataSet:
+    """Check a folder on this server and register it with its split.
+
+    Args:
+        folder: HAM10000 or ISIC challenge folder.
+        who: asks for it.
+        name: for people; what the images are by default.
+        split: a split table.  By default that of the bundled model where it fits, so that its test lesions stay
+            unseen; else one is drawn.
+        on_progress: told of (images decoded, images in all).
+
+    Raises:
+        DatasetError: not there, not readable, with a fatal problem, or a split that leaks; every problem is named.
+    """
+    folder = folder.expanduser().absolute()
+    try:
+        if not folder.is_dir() or not any(folder.iterdir()):
+            raise DatasetError(f"There is no folder {folder} with anything in it on this server. Give another one.")
+    except PermissionError as error:
+        raise DatasetError(f"{folder} may not be read by this program's user. Change its permissions.") from error
+    problems = ham10000.validate(folder, progress=on_progress)
+    if fatal := [problem.sentence for problem in problems if problem.fatal]:
+        raise DatasetError(f"{folder} cannot be used: {' '.join(fatal)}")
+    table = ham10000.read(folder).table
+    parts = splits.read(split) if split else _bundled_split(table)
+    if parts is None:
+        parts = splits.draw(table, seed=0, folds=FOLDS)
+    leaks.refuse(table, parts)
+    placed = splits.place(table, parts)
+    text = io.StringIO()
+    parts[list(splits.COLUMNS)].to_csv(text, index=False, lineterminator="\n")
+    source = ham10000.source_name(table)
+    made = DataSet(
+        id=0,
+        name=name.strip() or source,
+        folder=folder,
+        split=text.getvalue(),
+        fingerprint=splits.fingerprint(parts),
+        summary=_summary(placed, [problem.sentence for problem in problems]),
+        drawn=source == bundle.DRAWN,
+        registered=datetime.now(UTC),
+        actor=who,
+    )
+    with database.writing() as record:
+        made = records.add_data_set(record, made)
+        records.audit(
+            record, actor=who, action="register data set", subject=made.name, folder=str(folder), split=made.fingerprint
+        )
+    return made
+
+
+def register_demo(*, who: str, on_progress: OnProgress | None = None) -> DataSet:
+    """Draw the demonstration set where it is missing, and register it."""
+    folder = settings.load().home / "data" / "drawn"
+    if not folder.is_dir():
+        drawn.draw_dataset(folder, progress=on_progress, **DEMO)
+    return register(folder=folder, who=who, name="Drawn lesions (demonstration)")
+
+
+def remove(*, data_set: DataSet, who: str) -> None:
+    """Forget a data set; its files stay."""
+    with database.writing() as record:
+        records.remove_data_set(record, data_set.id)
+        records.audit(record, actor=who, action="remove data set", subject=data_set.name, folder=str(data_set.folder))
+
+
+def samples(*, data_set: DataSet, per_class: int = 4) -> dict[str, list[Path]]:
+    """Class code -> some of its images, never of the test part."""
+    table = ham10000.read(data_set.folder).table
+    rows = splits.place(table, pd.read_csv(io.StringIO(data_set.split), dtype=str))
+    rows = rows[rows["part"] != "test"]
+    return {code: list(rows.loc[rows["dx"] == code, "path"].iloc[:per_class]) for code in CODES}
+
+
+def _bundled_split(table: pd.DataFrame) -> pd.DataFrame | None:
+    """The split that the bundled model was trained on, where these are its images."""
+    try:
+        made = bundle.read(settings.ASSETS / "model")
+        seen = read_seen(made)
+    except BundleError:
+        return None
+    parts = table[["image_id", "lesion_id", "dx"]].copy()
+    parts["part"] = parts["image_id"].map(seen.set_index("image_id")["part"]).fillna("test")
+    return parts if splits.fingerprint(parts) == made.manifest.data.get("split") else None
+
+
+def _summary(table: pd.DataFrame, problems: list[str]) -> dict[str, Any]:
+    """What a page says of a data set; `table` with its parts."""
+    lesions = table.assign(lesion=splits.lesions(table)).groupby(["part", "dx"])["lesion"].nunique()
+    images = table.groupby(["part", "dx"]).size()
+    ages = table["age"].dropna() // 10 * 10
+    return {
+        "images": len(table),
+        "lesions": int(splits.lesions(table).nunique()),
+        "parts": {
+            part: {code: [int(images.get((part, code), 0)), int(lesions.get((part, code), 0))] for code in CODES}
+            for part in sorted(table["part"].unique())
+        },
+        "ages": {f"{age:.0f}": int(n) for age, n in ages.value_counts().sort_index().items()},
+        "sexes": {str(k): int(n) for k, n in table["sex"].fillna("unknown").value_counts().items()},
+        "sites": {str(k): int(n) for k, n in table["localization"].fillna("unknown").value_counts().items()},
+        "problems": problems,
+    }

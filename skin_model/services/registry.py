@@ -1,0 +1,170 @@
+"""The registry of models: versions, which one is in use, promotion and the way back.
+
+The history of promotions in the project's record decides which version is in use; MLflow's alias repeats it for whoever
+looks there.  Version 1 is the bundled model and can always be returned to.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from skin_model import bundle, settings, tracking
+from skin_model.entities import DataSet, Job, Promotion
+from skin_model.errors import BundleError, ConfigurationError
+from skin_model.jobs import keeper, queue
+from skin_model.services import workspace
+from skin_model.store import database, records
+
+CHAMPION, CHALLENGER, RETIRED = "champion", "challenger", "retired"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version as a page shows it.
+
+    Attributes:
+        number: 1 is the bundled model.
+        name: the bundle's own name.
+        status: "champion" (in use), "retired" (was in use) or "challenger".
+        created: when it was registered.
+        drawn: it learned from drawings and can never be promoted.
+        source: where its files lie.
+        run: of MLflow.
+    """
+
+    number: int
+    name: str
+    status: str
+    created: datetime
+    drawn: bool
+    source: str
+    run: str
+
+
+def ensure() -> None:
+    """Make the bundled model version 1, where the registry is empty."""
+    first = settings.ASSETS / "model"
+    tracking.ensure_first(first, name=bundle.read(first).manifest.model_version)
+
+
+def versions() -> list[Version]:
+    """All versions, the newest first."""
+    ensure()
+    past = [promotion.version for promotion in history()]
+    in_use = past[0] if past else 1
+    used = {1, *past}
+    return [
+        Version(
+            number=known.version,
+            name=known.name,
+            status=CHAMPION if known.version == in_use else RETIRED if known.version in used else CHALLENGER,
+            created=known.created,
+            drawn=known.tags.get("drawn") == "true",
+            source=known.source,
+            run=known.run,
+        )
+        for known in tracking.versions()
+    ]
+
+
+def history() -> list[Promotion]:
+    """Who put which version into use when and why, the newest first."""
+    if not database.exists():
+        return []
+    with database.reading() as record:
+        return records.promotions(record)
+
+
+def folder(version: Version) -> Path:
+    """The version's files on this machine.  Raises BundleError where they are gone."""
+    if version.number == 1:
+        return settings.ASSETS / "model"
+    found = tracking.folder_of(version.source, version.number)
+    if not found.is_dir():
+        raise BundleError(f"The files of version {version.number} are gone from {found}. Restore them.")
+    return found
+
+
+def papers(version: Version) -> dict[str, Any]:
+    """What came with a version, every file checked against its hash: manifest, evaluation, details, card.
+
+    Raises:
+        BundleError: a file is missing, changed or damaged.
+    """
+    made = bundle.read(folder(version))
+    return {
+        "manifest": made.manifest,
+        "evaluation": json.loads(made.text("evaluation.json") or "{}"),
+        "details": json.loads(made.text("details.json") or "{}"),
+        "card": made.text("card.md"),
+    }
+
+
+def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: str) -> str:
+    """Queue the comparison of a version with the one in use, on the test part of a data set."""
+    in_use = next(version for version in versions() if version.status == CHAMPION)
+    order = {
+        "name": f"version {in_use.number} against {challenger.number}",
+        "champion": str(folder(in_use)),
+        "challenger": str(folder(challenger)),
+        "versions": [in_use.number, challenger.number],
+        "data_set": data_set.id,
+        "data": data_set.name,
+        "fingerprint": data_set.fingerprint,
+        "actor": who,
+    }
+    queue.enqueue(kind="compare", order=order, job=job)
+    keeper.ensure_worker()
+    return job
+
+
+def comparison(*, challenger: Version) -> Job | None:
+    """The newest comparison of a version with the one in use now; None where there is none."""
+    past = history()
+    pair = [past[0].version if past else 1, challenger.number]
+    found = [job for job in queue.listed(limit=200) if job.kind == "compare" and job.order["versions"] == pair]
+    return queue.find(found[0].id) if found else None
+
+
+def promote(*, version: Version, who: str, reason: str) -> Promotion:
+    """Put a version into use, in every web process within seconds; going back is the same with an older version.
+
+    Args:
+        version: to be used from now on.
+        who: decides it.
+        reason: kept with the decision.
+
+    Raises:
+        ConfigurationError: no reason, learned from drawings, in use already, or not for the seven diagnoses.
+        BundleError: its files are missing, changed or damaged.
+        StoreError: someone else promoted a version meanwhile.
+    """
+    if not reason.strip():
+        raise ConfigurationError("Say why: the reason is kept with the decision.")
+    if settings.load().pinned:
+        raise ConfigurationError("SKIN_MODEL_BUNDLE names the model in use here; take it away to use the registry.")
+    made = bundle.read(folder(version))
+    if version.drawn or made.manifest.drawn:
+        raise ConfigurationError(
+            f"Version {version.number} learned from drawings, so its answers mean nothing for patients: it can never "
+            "be promoted."
+        )
+    if made.manifest.task != "diagnosis":
+        raise ConfigurationError(f"Version {version.number} does not name the seven diagnoses; the app needs them.")
+    past = history()
+    in_use = past[0].version if past else 1
+    if version.number == in_use:
+        raise ConfigurationError(f"Version {version.number} is in use already.")
+    manifest = bundle.sha256(made.folder / "manifest.json")
+    promotion = Promotion(datetime.now(UTC), who, version.number, in_use, version.source, manifest, reason.strip())
+    action = "roll back" if version.number in {1, *(p.version for p in past)} else "promote"
+    with database.writing() as record:
+        records.promote(record, promotion)
+        records.audit(
+            record, actor=who, action=action, subject=f"version {version.number}", previous=in_use, reason=reason
+        )
+    workspace.look_again()
+    tracking.set_champion(version.number)
+    return promotion

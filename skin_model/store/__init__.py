@@ -1,0 +1,1 @@
+"""The project's own record: registered data sets, audit events, promotions, workers; SQLite or PostgreSQL."""

@@ -1,0 +1,107 @@
+"""One engine per process and address, and transactions on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from skin_model import settings
+from skin_model.errors import StoreError
+from skin_model.store.tables import SCHEMA, VERSION_TABLE
+
+PATIENCE = 30  # seconds to wait for another process's transaction
+
+
+@contextmanager
+def reading(address: str | None = None) -> Iterator[sa.Connection]:
+    """A connection that sees one state of the record; `address` is that of the settings by default.
+
+    Raises:
+        StoreError: the record cannot be reached.
+    """
+    with _named(address) as engine, engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(address: str | None = None) -> Iterator[sa.Connection]:
+    """One transaction: all of it is kept, or nothing where the block fails.
+
+    Raises:
+        StoreError: the record cannot be reached.
+    """
+    with _named(address) as engine, engine.execution_options(immediate=True).begin() as connection:
+        yield connection
+
+
+def exists(address: str | None = None) -> bool:
+    """Whether anything was ever recorded; asks no server."""
+    url = address or settings.load().database
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()
+
+
+@contextmanager
+def _named(address: str | None) -> Iterator[sa.Engine]:
+    url = address or settings.load().database
+    try:
+        yield _engine(url)
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        place = sa.make_url(url).render_as_string(hide_password=True)
+        raise StoreError(
+            f"The record at {place} cannot be reached ({error.orig}). Check that its folder can be written, or that "
+            "the server of DATABASE_URL runs."
+        ) from error
+
+
+@cache
+def _engine(url: str) -> sa.Engine:
+    """An engine whose tables are those of this version."""
+    sqlite = url.startswith("sqlite")
+    if sqlite:
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": PATIENCE} if sqlite else {}, pool_pre_ping=not sqlite)
+    if sqlite:
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    try:
+        _bring_up_to_date(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transactions of its own: `_begin_sqlite` does
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes the lock at once: one that first reads and then writes would be refused, not made to wait."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
+
+
+def _bring_up_to_date(engine: sa.Engine) -> None:
+    if _schema(engine) == SCHEMA:
+        return
+    from alembic import command
+    from alembic.config import Config
+
+    migrations = Config()
+    migrations.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.execution_options(immediate=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7172201811)"))  # two starting at once take turns
+        migrations.attributes["connection"] = connection
+        command.upgrade(migrations, "head")
+
+
+def _schema(engine: sa.Engine) -> str | None:
+    with engine.begin() as connection:
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            return None
+        return connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()

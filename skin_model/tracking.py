@@ -1,0 +1,184 @@
+"""MLflow: trainings with settings, figures per epoch and files; registered versions and the champion's alias.
+
+`MLFLOW_TRACKING_URI` decides where: a user's own server works, and `mlflow ui` on the same store shows the same runs.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from skin_model import settings
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "skin_model"
+MODEL = "skin_model"
+CHAMPION = "champion"
+BUNDLE = "bundle"  # a version's folder among its run's files
+_MOST_PARAMETERS = 100  # that MLflow takes at once
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry.
+
+    Attributes:
+        version: 1 is the bundled model.
+        name: the bundle's own name.
+        run: the training's run.
+        source: where its files lie.
+        created: when it was registered.
+        tags: what else was noted, as text.
+    """
+
+    version: int
+    name: str
+    run: str
+    source: str
+    created: datetime
+    tags: dict[str, str]
+
+
+def begin(*, job: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    """Begin a run, or find the one that was begun for this job before; returns its id."""
+    client, experiment = _client(), _experiment(settings.load())
+    from mlflow.entities import Param
+
+    known = client.search_runs([experiment], f"tags.job = '{job}'", max_results=1)
+    found = known[0] if known else client.create_run(experiment, run_name=name, tags={"job": job, **tags})
+    run = found.info.run_id
+    listed = [Param(key, str(value)) for key, value in parameters.items()]
+    for start in range(0, len(listed), _MOST_PARAMETERS):
+        client.log_batch(run, params=listed[start : start + _MOST_PARAMETERS])
+    return str(run)
+
+
+def log_figures(run: str, figures: Mapping[str, float], epoch: int) -> None:
+    """Note the figures of one epoch."""
+    from mlflow.entities import Metric
+
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    _client().log_batch(run, metrics=[Metric(key, float(value), now, epoch) for key, value in figures.items()])
+
+
+def end(run: str, status: str) -> None:
+    """Close a run: FINISHED, FAILED or KILLED."""
+    _client().set_terminated(run, status)
+
+
+def discard(job: str) -> None:
+    """Mark a job's run as deleted; `mlflow gc` removes its files."""
+    client = _client()
+    for run in client.search_runs([_experiment(settings.load())], f"tags.job = '{job}'"):
+        client.delete_run(run.info.run_id)
+
+
+def register(run: str, bundle: Path, *, name: str, tags: Mapping[str, str]) -> Registered:
+    """Keep a bundle with its run and make it a version; one that was made of this run before is given again."""
+    client = _client()
+    known = [v for v in versions() if v.run == run]
+    if known:
+        return known[0]
+    client.log_artifacts(run, str(bundle), BUNDLE)
+    source = f"{client.get_run(run).info.artifact_uri}/{BUNDLE}"
+    made = client.create_model_version(MODEL, source, run_id=run, tags={"name": name, **tags})
+    return _registered(made)
+
+
+def ensure_first(bundle: Path, *, name: str) -> None:
+    """Make the bundled model version 1 of an empty registry."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    try:
+        client.create_registered_model(MODEL)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    if not versions():
+        run = begin(job="bundled", name="bundled model", parameters={}, tags={})
+        register(run, bundle, name=name, tags={})
+        end(run, "FINISHED")
+
+
+def versions() -> list[Registered]:
+    """All versions, the newest first."""
+    found = _client().search_model_versions(f"name = '{MODEL}'", max_results=1000)
+    return sorted((_registered(v) for v in found), key=lambda v: -v.version)
+
+
+def set_champion(version: int) -> None:
+    """Let MLflow's alias name the version in use, for whoever looks there."""
+    _client().set_registered_model_alias(MODEL, CHAMPION, str(version))
+
+
+def folder_of(source: str, version: int) -> Path:
+    """A version's files on this machine; fetched once where they lie elsewhere."""
+    local = local_folder(source)
+    if local is not None:
+        return local
+    import mlflow.artifacts
+
+    kept = settings.load().home / "models" / str(version)
+    if not (kept / "manifest.json").is_file():
+        _client()
+        mlflow.artifacts.download_artifacts(source, dst_path=str(kept.parent / f"fetched-{version}"))
+        os.replace(kept.parent / f"fetched-{version}" / BUNDLE, kept)
+    return kept
+
+
+def local_folder(source: str) -> Path | None:
+    """The folder that an address names, where it is one of this machine; needs no MLflow."""
+    parts = urlsplit(source)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def _registered(version: Any) -> Registered:
+    return Registered(
+        version=int(version.version),
+        name=version.tags.get("name", ""),
+        run=version.run_id or "",
+        source=version.source,
+        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        tags=dict(version.tags),
+    )
+
+
+def _client() -> "MlflowClient":
+    return _connected(settings.load().tracking)
+
+
+@cache
+def _connected(address: str) -> "MlflowClient":
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import, which would send
+    os.environ["MLFLOW_TRACKING_URI"] = address
+    if address.startswith("sqlite:///"):
+        Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+@cache
+def _experiment(given: settings.Settings) -> str:
+    """The experiment's id; a store that is a mere database gets its files beside the rest of the installation."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    known = client.get_experiment_by_name(EXPERIMENT)
+    if known is not None:
+        return str(known.experiment_id)
+    files = (given.home / "artifacts").as_uri() if "sql" in given.tracking.split(":")[0] else None
+    try:
+        return str(client.create_experiment(EXPERIMENT, artifact_location=files))
+    except MlflowException:  # another process was faster
+        known = client.get_experiment_by_name(EXPERIMENT)
+        if known is None:
+            raise
+        return str(known.experiment_id)

@@ -1,0 +1,258 @@
+"""The queues with real workers, which are killed, frozen and woken; on SQLite and on PostgreSQL."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from skin_model.errors import JobError
+from skin_model.jobs import queue
+from skin_model.store import database, records
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PATIENCE = 240  # seconds: a machine may be busy with a training
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    from postgres import server
+
+    with server() as address:
+        yield address
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation without any job."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(home))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if request.param == "PostgreSQL":
+        import psycopg
+
+        given, name = request.getfixturevalue("postgres"), "t" + uuid.uuid4().hex
+        with psycopg.connect(given, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        monkeypatch.setenv("DATABASE_URL", given.replace("/postgres", "/" + name))
+    return home
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a worker process."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(lease: float = 3.0) -> subprocess.Popen[bytes]:
+        home.mkdir(exist_ok=True)
+        log = (home / f"log-{len(begun)}").open("wb")
+        command, environment = [sys.executable, HERE / "toys.py", str(lease)], os.environ | {"PYTHONPATH": str(ROOT)}
+        begun.append(subprocess.Popen(command, env=environment, stderr=log))
+        log.close()
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"waited in vain for: {what}"
+        time.sleep(0.05)
+
+
+def counting(home: Path, name: str, epochs: int = 3, pause: float = 0.02) -> dict[str, object]:
+    folder = home / "counts" / name
+    folder.mkdir(parents=True)
+    return {"folder": str(folder), "epochs": epochs, "pause": pause}
+
+
+def written(order: dict[str, object]) -> list[tuple[int, str]]:
+    """(epoch, token of the execution that finished it)."""
+    file = Path(str(order["folder"])) / "written"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(int(line.split()[0]), line.split()[1]) for line in lines]
+
+
+def over(job: str) -> Callable[[], bool]:
+    return lambda: queue.find(job).over
+
+
+def test_a_job_waits_for_a_worker_runs_and_keeps_what_came_of_it(home: Path, start: Callable[..., object]) -> None:
+    order = counting(home, "a")
+    queue.enqueue(kind="count", order=order, job="a")
+    queue.enqueue(kind="count", order=order, job="a")  # pressed twice
+    assert [(j.id, j.state, j.order) for j in queue.listed()] == [("a", "waiting", order)]
+    start()
+    until(lambda: queue.find("a").progress.get("epoch"), "progress")
+    until(over("a"), "the end")
+    found = queue.find("a")
+    assert (found.state, found.outcome) == ("done", "counted [1, 2, 3]")
+    assert queue.steps("a", "epoch") == [1, 2, 3]
+    assert found.created <= found.ended
+
+
+def test_a_killed_worker_goes_on_after_the_last_finished_epoch_once_it_is_back(
+    home: Path, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    order = counting(home, "a", epochs=4, pause=0.05)
+    queue.enqueue(kind="count", order=order, job="a")
+    first = start(lease=1000)  # so it is its own return, not the lease, that brings the job back
+    until(lambda: len(written(order)) >= 2, "two epochs")
+    first.kill()
+    first.wait()
+    start(lease=1000)
+    until(over("a"), "the end")
+    assert [epoch for epoch, _ in written(order)] == [1, 2, 3, 4]
+    assert len({token for _, token in written(order)}) == 2
+    assert queue.find("a").outcome == "counted [1, 2, 3, 4]"
+
+
+@pytest.fixture
+def two(home: Path, start: Callable[..., subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
+    """Two workers at work, in the order of their names."""
+    workers = []
+    for number in range(2):
+        workers.append(start())
+        until(lambda wanted=number + 1: len(alive()) == wanted, "a worker to start")
+    return workers
+
+
+def alive() -> dict[str, float]:
+    with database.reading() as record:
+        return records.beats(record)
+
+
+def whose(job: str, workers: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    return workers[int(queue.find(job).worker.rsplit("-", 1)[1])]
+
+
+def test_a_living_worker_takes_over_from_a_dead_one(home: Path, two: list[subprocess.Popen[bytes]]) -> None:
+    order = counting(home, "a", epochs=4, pause=0.05)
+    queue.enqueue(kind="count", order=order, job="a")
+    until(lambda: written(order), "an epoch")
+    dead = whose("a", two)
+    dead.kill()
+    until(over("a"), "the end")
+    assert [epoch for epoch, _ in written(order)] == [1, 2, 3, 4]
+    assert whose("a", two) is not dead
+
+
+def test_a_worker_that_was_only_asleep_stops_itself_when_it_wakes(
+    home: Path, two: list[subprocess.Popen[bytes]]
+) -> None:
+    order = counting(home, "a", epochs=6, pause=0.05)
+    queue.enqueue(kind="count", order=order, job="a")
+    until(lambda: written(order), "an epoch")
+    asleep, token = whose("a", two), written(order)[0][1]
+    asleep.send_signal(signal.SIGSTOP)
+    until(lambda: written(order)[-1][1] != token, "another to take over")
+    asleep.send_signal(signal.SIGCONT)
+    until(over("a"), "the end")
+    tokens = [token for _, token in written(order)]
+    assert [epoch for epoch, _ in written(order)] == [1, 2, 3, 4, 5, 6]
+    assert tokens == sorted(tokens, key=lambda t: t != token)  # not one more of the sleeper once another had begun
+    assert queue.steps("a", "epoch") == [1, 2, 3, 4, 5, 6]
+    two[1 - two.index(asleep)].kill()
+    queue.enqueue(kind="count", order=counting(home, "b", epochs=1), job="b")  # and it is fit for more
+    until(lambda: queue.find("b").state == "done", "the next job")
+    assert asleep.poll() is None
+
+
+def test_a_running_job_is_cancelled_within_a_batch_and_resumed_where_it_was(
+    home: Path, start: Callable[..., object]
+) -> None:
+    order = counting(home, "a", epochs=4, pause=0.05)
+    queue.enqueue(kind="count", order=order, job="a")
+    waiting = counting(home, "b", epochs=1)
+    queue.enqueue(kind="count", order=waiting, job="b")
+    queue.cancel("b")  # while waiting
+    start()
+    until(lambda: written(order), "an epoch")
+    queue.cancel("a")
+    assert queue.find("a").state == "cancelled"
+    time.sleep(1)
+    stopped = written(order)
+    assert len(stopped) < 4
+    time.sleep(1)
+    assert written(order) == stopped
+    assert written(waiting) == []
+    with pytest.raises(JobError, match="cancelled already"):
+        queue.cancel("a")
+    queue.resume("a")
+    until(over("a"), "the end")
+    assert [epoch for epoch, _ in written(order)] == [1, 2, 3, 4]
+    assert queue.find("a").state == "done"
+    with pytest.raises(JobError, match="only a cancelled or failed one"):
+        queue.resume("a")
+
+
+def test_a_failed_job_says_why_lets_the_next_one_run_and_can_be_resumed(
+    home: Path, start: Callable[..., object]
+) -> None:
+    mended = home / "mended"
+    queue.enqueue(kind="fail", order={"file": str(mended)}, job="bad")
+    queue.enqueue(kind="count", order=counting(home, "a", epochs=1), job="good")
+    start()
+    until(over("good"), "the next job")
+    assert queue.find("bad").error == "The data folder is gone; bring it back, then resume."
+    assert queue.find("good").state == "done"
+    mended.touch()
+    queue.resume("bad")
+    until(lambda: queue.find("bad").state == "done", "the resumed job")
+    queue.delete("bad")
+    assert [job.id for job in queue.listed()] == ["good"]
+    with pytest.raises(JobError, match="no job bad"):
+        queue.find("bad")
+
+
+def test_parts_run_one_at_a_time_and_come_back_in_order(home: Path, start: Callable[..., object]) -> None:
+    parts = [counting(home, f"part{k}", epochs=k + 1) for k in range(3)]
+    queue.enqueue(kind="plan", order={"parts": parts}, job="plan", queue=queue.PLANS)
+    start()
+    until(over("plan"), "the end")
+    assert queue.find("plan").outcome == ["counted [1]", "counted [1, 2]", "counted [1, 2, 3]"]
+    assert [job.kind for job in queue.listed()] == ["plan"]
+    assert {job.kind for job in queue.listed(parent="plan")} == {"count"}
+
+
+def test_cancelling_and_resuming_reaches_the_parts(home: Path, start: Callable[..., object]) -> None:
+    parts = [counting(home, f"part{k}", epochs=2, pause=0.05) for k in range(2)]
+    queue.enqueue(kind="plan", order={"parts": parts}, job="plan", queue=queue.PLANS)
+    start()
+    until(lambda: written(parts[0]), "an epoch")
+    queue.cancel("plan")
+    assert {job.state for job in queue.listed(parent="plan")} <= {"cancelled", "done"}
+    time.sleep(1)
+    assert len(written(parts[1])) == 0
+    queue.resume("plan")
+    until(lambda: queue.find("plan").state == "done", "the end")
+    assert [epoch for epoch, _ in written(parts[0])] == [1, 2]
+
+
+def test_a_job_that_takes_its_worker_down_again_and_again_counts_as_failed(
+    home: Path, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    queue.enqueue(kind="die", order={}, job="deadly")
+    queue.enqueue(kind="count", order=counting(home, "a", epochs=1), job="good")
+    for _ in range(4):
+        process = start(lease=1000)
+        until(lambda process=process: process.poll() is not None or queue.find("good").over, "worker or job to end")
+    assert "want of memory" in queue.find("deadly").error
+    until(over("good"), "the next job")
+    assert queue.find("good").state == "done"
+
+
+def test_asking_before_anything_was_queued_makes_no_file(home: Path) -> None:
+    if "postgresql" not in str(queue.settings.load().jobs):
+        assert queue.listed() == []
+        assert not home.exists()

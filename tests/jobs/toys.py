@@ -1,0 +1,49 @@
+"""A worker with jobs that only count and write down what they do: `python toys.py LEASE`."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from skin_model.errors import TrainingError
+from skin_model.jobs import running, worker
+
+
+def count(order: dict[str, Any]) -> str:
+    """As a training does: an epoch of batches, then a step; what is finished stands in the folder."""
+    me, folder = running.Running.current(), Path(order["folder"])
+    done = []
+    for epoch in range(1, order["epochs"] + 1):
+        if not (folder / f"epoch-{epoch}").exists():
+            for batch in range(10):
+                time.sleep(order["pause"])
+                me.tell({"epoch": epoch, "batch": batch})
+                me.check()
+            with (folder / "written").open("a") as file:
+                file.write(f"{epoch} {me.token}\n")
+            (folder / f"epoch-{epoch}").touch()
+        done.append(running.step("epoch", lambda number=epoch: number))
+    return f"counted {done}"
+
+
+def plan(order: dict[str, Any]) -> list[str]:
+    return running.parts("count", order["parts"])
+
+
+def fail(order: dict[str, Any]) -> str:
+    """Fails until the file is there."""
+    running.step("begin", lambda: 1)
+    if not Path(order["file"]).exists():
+        raise TrainingError("The data folder is gone; bring it back, then resume.")
+    return "done"
+
+
+def die(order: dict[str, Any]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    worker.ATTEMPTS, worker.POLL = 1, 0.1
+    worker.work({"count": count, "plan": plan, "fail": fail, "die": die}, lease=float(sys.argv[1]))

@@ -1,0 +1,221 @@
+"""The training and models pages without a browser, worker or registry: the services are replaced."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
+from skin_model.errors import ConfigurationError, DatasetError
+from skin_model.services import orders, registered, registry, workspace
+from skin_model.taxonomy import CODES
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
+PARTS = {part: {code: [9, 7] for code in CODES} for part in ("calibration", "fold0", "fold1", "test")}
+DATA = DataSet(
+    3, "Ward 7", Path("/data/ward"), "", "ab" * 32,
+    {"images": 252, "lesions": 196, "parts": PARTS, "ages": {"40": 9}, "sexes": {"male": 9}, "sites": {"back": 9},
+     "problems": ["2 ages are missing."]}, False, NOW, "ada",
+)  # fmt: skip
+
+
+def job(name: str, state: str, kind: str = "train", **more: Any) -> Job:
+    order = {"name": name, "actor": "ada", "data": "Ward 7", "views": 4, "config": asdict(TrainingConfig()),
+             "images": {"validation": 63}}  # fmt: skip
+    return Job(name, kind, state, order, created=NOW, worker="here-0", **more)
+
+
+def record(epoch: int) -> EpochRecord:
+    known = dict.fromkeys((f.name for f in fields(EpochRecord)), 0.5)
+    return EpochRecord(**(known | {"epoch": epoch, "loss": 1 / epoch}))
+
+
+@dataclass
+class Fake:
+    """What stands in for the services; a test looks here for what was asked of them."""
+
+    data: list[DataSet] = field(default_factory=lambda: [DATA])
+    jobs: list[Job] = field(default_factory=list)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    fault: Exception | None = None
+
+    def note(self, what: str) -> Callable[..., Any]:
+        def act(**given: Any) -> Any:
+            if self.fault:
+                raise self.fault
+            self.asked.append((what, given))
+            return DATA
+
+        return act
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    fake = Fake()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(workspace, "model_state", lambda: ModelState("loading"))
+    monkeypatch.setattr(registered, "data_sets", lambda: fake.data)
+    monkeypatch.setattr(registered, "actor", lambda: "ada")
+    monkeypatch.setattr(registered, "register", fake.note("register"))
+    monkeypatch.setattr(orders, "jobs", lambda: fake.jobs)
+    monkeypatch.setattr(orders, "history", lambda job: [record(1), record(2)])
+    monkeypatch.setattr(orders, "starting_weights", lambda: {"new (random)": None})
+    for name in ("submit", "rehearse", "cancel", "resume", "delete"):
+        monkeypatch.setattr(orders, name, fake.note(name))
+    return fake
+
+
+def open_page(page: str = "training") -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).switch_page(f"pages/{page}.py").run()
+    assert not app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.markdown, *app.caption, *app.error, *app.info, *app.success, *app.warning]
+    return "\n".join(str(element.value) for element in shown)
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    app = next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception
+    return app
+
+
+def test_without_data_the_page_says_how_to_get_some(fake: Fake) -> None:
+    fake.data = []
+    text = words(open_page())
+    assert "doi:10.7910/DVN/DBW86T" in text
+    assert "never be promoted" in text
+
+
+def test_a_training_starts_with_the_settings_of_the_shipped_model_and_once_however_often_one_presses(
+    fake: Fake,
+) -> None:
+    app = press(open_page(), "Start the training")
+    ((what, given),) = fake.asked
+    assert what == "submit"
+    assert given["config"] == orders.defaults()
+    assert (given["data_set"], given["who"], given["views"]) == (DATA, "ada", 4)
+    assert "You may close this page" in words(app)
+    assert "Start the training" not in [button.label for button in app.button]
+    app = press(press(app, "Prepare another training"), "Start the training")
+    assert len({given["job"] for _, given in fake.asked}) == 2
+
+
+def test_a_preset_changes_the_settings(fake: Fake) -> None:
+    app = open_page()
+    app.radio[0].set_value("Quick look (minutes)").run()
+    press(app, "Start the training")
+    assert fake.asked[0][1]["config"] == replace(orders.defaults(), **orders.PRESETS["Quick look (minutes)"])
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "bound"), [("Epochs", 0, "between 1 and 1000"), ("Learning rate", 5.0, "between 1e-07 and 1.0")]
+)
+def test_a_value_out_of_its_range_is_refused_with_the_bound(fake: Fake, label: str, value: float, bound: str) -> None:
+    app = open_page()
+    next(number for number in app.number_input if number.label == label).set_value(value)
+    app = press(app, "Start the training")
+    assert bound in app.error[0].value
+    assert fake.asked == []
+    assert "Start the training" in [button.label for button in app.button]
+
+
+def test_what_the_service_refuses_is_told_and_nothing_is_said_to_be_queued(fake: Fake) -> None:
+    app = open_page()
+    fake.fault = ConfigurationError("batch must be at most 63, the number of training images; 64 given.")
+    app = press(app, "Start the training")
+    assert "at most 63" in app.error[0].value
+    assert "queued" not in words(app)
+
+
+def test_a_folder_with_problems_is_refused_with_them(fake: Fake) -> None:
+    app = open_page()
+    fake.fault = DatasetError("/data cannot be used: 3 images are missing.")
+    assert "3 images are missing" in press(app, "Check and register").error[0].value
+
+
+def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(fake: Fake) -> None:
+    told = {"stage": "training", "epoch": 3, "epochs": 7, "batch": 10, "batches": 200, "loss": 0.61, "left": 3700.0,
+            "images_per_second": 33.2, "memory": 2**30, "log": ["06:29 epoch 2"], "at": NOW}  # fmt: skip
+    fake.jobs = [job("second", "waiting"), job("first", "running", progress=told)]
+    app = open_page()
+    text = words(app)
+    assert "**first**: running, asked for by ada" in text
+    assert "33 images per second, 1024 MB" in text
+    assert "epoch 3 of 7, batch 10 of 200, loss 0.610, 1:01:40 left at most" in str(app.get("progress")[0].proto)
+    assert "06:29 epoch 2" in app.code[0].value
+    assert len(app.get("plotly_chart")) == 2
+    app.button(key="cancel-first").click().run()
+    assert fake.asked == [("cancel", {"job": "first", "who": "ada"})]
+
+
+def test_a_failed_training_says_why_and_can_be_resumed_cloned_and_deleted(fake: Fake) -> None:
+    fake.jobs = [job("bad", "failed", error="The disk is full. Make room, then resume.")]
+    app = open_page()
+    assert "The disk is full" in words(app)
+    press(app, "Resume")
+    press(app, "Delete for good")
+    assert [what for what, _ in fake.asked] == ["resume", "delete"]
+    fake.jobs[0].order["config"]["epochs"] = 11
+    app = press(open_page(), "Clone with changes")
+    assert next(number for number in app.number_input if number.label == "Epochs").value == 11
+
+
+def test_the_time_that_a_trial_measured_is_told(fake: Fake) -> None:
+    app = press(open_page(), "Try a few steps and estimate the time")
+    asked = fake.asked[0][1]["job"]
+    outcome = {"start": 10.0, "batch": 0.5, "batches": 100}
+    fake.jobs = [replace(job("trial", "done", "rehearse", outcome=outcome), id=asked)]
+    assert "A step took 0.50 s: the whole training takes about 17 minutes at most" in words(app.run())
+
+
+def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [
+        registry.Version(3, "drawn-model", "challenger", NOW, True, "", ""),
+        registry.Version(1, "first-model", "retired", NOW, False, "", ""),
+    ]
+    papers = registry.papers(versions[1])
+    past = [Promotion(NOW, "ben", 2, 1, "", "", "better on the ward")]
+    monkeypatch.setattr(registry, "versions", lambda: versions)
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", lambda: past)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: None)
+    monkeypatch.setattr(registry, "promote", fake.note("promote"))
+    app = open_page("models")
+    assert "can never be put into use" in words(app)
+    assert "Put this version into use" not in [button.label for button in app.button]
+    app.selectbox[0].set_value(1).run()
+    app.text_input[0].set_value("complaints")
+    app = press(app, "Return to this version")
+    assert fake.asked == [("promote", {"version": versions[1], "who": "ada", "reason": "complaints"})]
+    assert "Version 1 is in use now" in words(app)
+
+
+def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registry.Version(1, "first-model", "challenger", NOW, False, "", "")
+    papers = registry.papers(version)
+    figure = {"first": 0.7, "second": 0.75, "difference": 0.05, "interval": [0.01, 0.09]}
+    outcome = {
+        "images": 900, "lesions": 700, "met": 3, "figures": {"macro_auc": figure}, "worse": ["age 75 and older: x"],
+        "disagreements": [], "supported": True, "sentence": "The evidence supports promotion: macro AUC better.",
+    }  # fmt: skip
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", list)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: job("c", "done", "compare", outcome=outcome))
+    text = words(open_page("models"))
+    assert "The evidence supports promotion" in text
+    assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
+    assert "Worse beyond doubt in age 75 and older" in text
+    assert "900 images of 700 lesions" in text

@@ -1,0 +1,193 @@
+"""Trainings as they are ordered: with the worker that the app starts, killed in the middle; and what is refused."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skin_model import tracking
+from skin_model.entities import DataSet, EpochRecord, TrainingConfig
+from skin_model.errors import ConfigurationError, DatasetError, JobError, TrainingError
+from skin_model.jobs import keeper, worker
+from skin_model.services import orders, registered, registry
+from skin_model.store import database, records
+
+FIGURES = [field.name for field in fields(EpochRecord) if field.name != "seconds"]
+SPLITS: dict[int, Path] = {}  # of the registered sets
+PATIENCE = 400  # seconds: a machine may be busy with a training
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An installation of this module's own; its worker is ended with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("orders")
+        patch.setenv("SKIN_MODEL_HOME", str(home))
+        yield home
+        for process in keeper._begun:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def data_set(home: Path, drawn_data: Path, split_file: Path) -> DataSet:
+    made = registered.register(folder=drawn_data, split=split_file, who="ada")
+    SPLITS[made.id] = split_file
+    return made
+
+
+@pytest.fixture(scope="module")
+def small(tiny: TrainingConfig) -> TrainingConfig:
+    return replace(tiny, size=32, epochs=3)
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    ending = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < ending, f"waited in vain for {what}: {orders.jobs()}"
+        time.sleep(0.2)
+
+
+def state(job: str) -> str:
+    return next(found.state for found in orders.jobs() if found.id == job)
+
+
+@pytest.fixture(scope="module")
+def ended(
+    home: Path, data_set: DataSet, small: TrainingConfig, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Three jobs that were queued, the first one's worker killed in the middle: what each is for -> its id.
+
+    The app starts the workers by itself, as it does when a page is open; starting one takes seconds, hence one story.
+    """
+    jobs = {name: orders.new_id() for name in ("killed", "without data", "trial")}
+    copy = tmp_path_factory.mktemp("copy") / "lesions"
+    shutil.copytree(data_set.folder, copy)
+    vanishing = registered.register(folder=copy, split=SPLITS[data_set.id], who="ada")
+    lock = worker.take(worker.slot_file(home))  # nobody works yet
+    for _ in range(2):  # pressed twice
+        orders.submit(data_set=data_set, config=small, who="ada", job=jobs["killed"], views=1)
+    orders.submit(data_set=vanishing, config=small, who="ada", job=jobs["without data"], views=1)
+    orders.rehearse(data_set=data_set, config=small, who="ada", job=jobs["trial"])
+    assert [job.state for job in orders.jobs()] == ["waiting"] * 3
+    copy.rename(copy.with_name("moved"))
+    os.close(lock)
+    until(lambda: orders.jobs() and orders.history(job=jobs["killed"]), "an epoch")  # `jobs` starts the worker
+    (begun,) = keeper._begun  # the app never starts a second one
+    begun.kill()
+    until(lambda: all(job.over for job in orders.jobs()), "the end of all")
+    copy.with_name("moved").rename(copy)
+    return jobs
+
+
+@pytest.mark.timeout(900)
+def test_a_job_without_its_data_says_what_to_do_and_the_others_run(ended: dict[str, str], home: Path) -> None:
+    assert {name: state(job) for name, job in ended.items()} == {
+        "killed": "done", "without data": "failed", "trial": "done"
+    }  # fmt: skip
+    failed = next(job for job in orders.jobs() if job.id == ended["without data"])
+    assert "is not there. Bring it back or mount it, then resume." in failed.error
+    trial = next(job for job in orders.jobs() if job.id == ended["trial"])
+    assert orders.estimate(trial) > 3 * trial.outcome["batches"] * trial.outcome["batch"]
+    assert not list((home / "runs").glob(".rehearsal-*"))
+
+
+@pytest.mark.timeout(900)
+def test_a_job_is_resumed_and_cancelled_in_the_middle_and_leaves_nothing_that_looks_finished(
+    ended: dict[str, str], home: Path
+) -> None:
+    job = ended["without data"]
+    orders.resume(job=job, who="ada")
+    until(lambda: orders.history(job=job), "an epoch")
+    orders.cancel(job=job, who="ben")
+    assert state(job) == "cancelled"
+    assert not list((home / "runs" / job).glob("*/bundle"))
+    assert len(registry.versions()) == 2
+
+
+@pytest.mark.timeout(900)
+def test_a_training_outlives_its_worker_and_ends_as_a_version_with_an_undisturbed_history(
+    ended: dict[str, str], home: Path, data_set: DataSet, small: TrainingConfig, tmp_path: Path
+) -> None:
+    from skin_model.services import training
+
+    job = ended["killed"]
+    (folder,) = [path for path in (home / "runs" / job).iterdir() if path.is_dir()]
+    kept = pd.read_csv(folder / "history.csv")
+    training.train(data=data_set.folder, folder=tmp_path / "calm", config=small, split=folder / "split.csv")
+    calm = pd.read_csv(tmp_path / "calm" / "history.csv")
+    pd.testing.assert_frame_equal(kept[FIGURES], calm[FIGURES])
+    assert [record.epoch for record in orders.history(job=job)] == [1, 2, 3]
+
+    found = next(found for found in orders.jobs() if found.id == job)
+    newest, first = registry.versions()
+    assert (newest.number, first.number) == (found.outcome["version"], 1) == (2, 1)
+    assert (newest.status, newest.drawn, first.status) == ("challenger", True, "champion")
+    logged = tracking._client().get_metric_history(newest.run, "val_loss")
+    assert sorted((m.step, m.value) for m in logged) == list(zip(calm["epoch"], calm["val_loss"], strict=True))
+    with pytest.raises(ConfigurationError, match="learned from drawings"):
+        registry.promote(version=newest, who="ada", reason="it is new")
+
+    orders.delete(job=job, who="ben")
+    assert not (home / "runs" / job).exists()
+    assert job not in [found.id for found in orders.jobs()]
+    with database.reading() as record:
+        done = [(event.actor, event.action) for event in records.audit_events(record, subject=job)]
+    assert done == [("ben", "delete job"), ("ada", "start training"), ("ada", "start training")]
+
+
+def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_queued(
+    data_set: DataSet, small: TrainingConfig
+) -> None:
+    before = len(orders.jobs())
+    for config, views, words in (
+        (replace(small, batch=1000), 1, r"batch must be at most \d+, the number of training images"),
+        (replace(small, validation="fold4"), 1, "no fold4"),
+        (small, 3, "views must be one of"),
+        (replace(small, weights=orders.IN_USE), 1, "is a mobilenet"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            orders.submit(data_set=data_set, config=config, who="ada", job=orders.new_id(), views=views)
+    moved = replace(data_set, folder=Path("/nowhere"))
+    with pytest.raises(TrainingError, match="is not there"):
+        orders.submit(data_set=moved, config=small, who="ada", job=orders.new_id())
+    assert len(orders.jobs()) == before
+
+
+def test_a_folder_that_cannot_be_used_is_refused_with_its_problems(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no folder"):
+        registered.register(folder=tmp_path / "none", who="ada")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "note.txt").write_text("x")
+    with pytest.raises(DatasetError):
+        registered.register(folder=tmp_path / "odd", who="ada")
+
+
+def test_a_registered_data_set_tells_what_is_in_it(data_set: DataSet, parts: pd.DataFrame) -> None:
+    assert registered.data_sets()[0] == data_set
+    assert data_set.drawn
+    counts = {part: {c: n[0] for c, n in classes.items()} for part, classes in data_set.summary["parts"].items()}
+    expected = parts.groupby(["part", "dx"]).size()
+    assert counts == {part: dict(expected[part]) for part in expected.index.levels[0]}
+    for code, paths in registered.samples(data_set=data_set).items():
+        rows = parts[parts["path"].isin(paths)]
+        assert set(rows["dx"]) == {code}
+        assert "test" not in set(rows["part"])
+
+
+def test_the_settings_offered_first_are_those_of_the_shipped_model() -> None:
+    config = orders.defaults()
+    assert (config.network, config.size, config.weights) == ("mobilenet", 192, None)
+    for preset in orders.PRESETS.values():
+        replace(config, **preset)
+
+
+def test_a_job_that_is_not_there_is_said_to_be_gone(home: Path) -> None:
+    for act in (orders.cancel, orders.resume, orders.delete):
+        with pytest.raises(JobError, match="no job"):
+            act(job="none", who="ada")

@@ -1,0 +1,94 @@
+"""Two models on the same lesions: differences against a bootstrap written out, and when they carry a verdict."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skin_model.evaluation import metrics, paired
+from skin_model.evaluation.paired import Answer
+from skin_model.taxonomy import CODES
+
+MEL = CODES.index("mel")
+
+
+def answers(skill: float, seed: int, labels: np.ndarray, threshold: float = 0.3) -> Answer:
+    """A model that knows a share of the truth."""
+    noise = np.random.default_rng(seed).dirichlet(np.ones(7), size=len(labels))
+    return Answer((1 - skill) * noise + skill * np.eye(7)[labels], threshold)
+
+
+@pytest.fixture(scope="module")
+def labels() -> np.ndarray:
+    return np.random.default_rng(0).integers(7, size=600)
+
+
+@pytest.fixture(scope="module")
+def lesions() -> np.ndarray:
+    return np.random.default_rng(1).integers(400, size=600)
+
+
+def test_values_are_those_of_an_evaluation_and_intervals_those_of_a_bootstrap_written_out(
+    labels: np.ndarray, lesions: np.ndarray
+) -> None:
+    first, second = answers(0.2, 2, labels), answers(0.3, 3, labels)
+    found = paired.compare(labels, first, second, lesions)
+    alone = [metrics.score(labels, a.probabilities, threshold=0.3) for a in (first, second)]
+    assert found["macro_auc"]["first"] == pytest.approx(alone[0]["macro_auc"])
+    assert found["per_class.mel.recall"]["second"] == pytest.approx(alone[1]["per_class"]["mel"]["recall"])
+    assert found["ece"]["difference"] == pytest.approx(alone[1]["ece"] - alone[0]["ece"])
+
+    random, rows_of = np.random.default_rng(9), [np.flatnonzero(lesions == k) for k in np.unique(lesions)]
+    differences = []
+    for _ in range(300):
+        rows = np.concatenate([rows_of[k] for k in random.integers(len(rows_of), size=len(rows_of))])
+        scores = [metrics.score(labels[rows], a.probabilities[rows], threshold=0.3) for a in (first, second)]
+        differences.append(scores[1]["balanced_accuracy"] - scores[0]["balanced_accuracy"])
+    expected = np.percentile(differences, [2.5, 97.5])
+    assert found["balanced_accuracy"]["interval"] == pytest.approx(expected, abs=0.015)
+
+
+def test_a_model_against_itself_differs_by_nothing(labels: np.ndarray, lesions: np.ndarray) -> None:
+    one = answers(0.3, 2, labels)
+    found = paired.compare(labels, one, one, lesions)
+    assert {tuple(figure["interval"]) for figure in found.values()} == {(0.0, 0.0)}
+    supported, sentence = paired.verdict(found, labels, lesions)
+    assert supported is False
+    assert "neither balanced accuracy nor macro AUC" in sentence
+
+
+def test_a_surely_better_model_is_supported_and_the_other_way_round_it_is_not(
+    labels: np.ndarray, lesions: np.ndarray
+) -> None:
+    poor, good = answers(0.1, 2, labels, 0.35), answers(0.4, 2, labels, 0.35)
+    supported, sentence = paired.verdict(paired.compare(labels, poor, good, lesions), labels, lesions)
+    assert supported is True, sentence
+    supported, sentence = paired.verdict(paired.compare(labels, good, poor, lesions), labels, lesions)
+    assert supported is False
+
+
+def test_fewer_melanomas_found_outweighs_every_other_gain(labels: np.ndarray, lesions: np.ndarray) -> None:
+    poor, good = answers(0.1, 2, labels, 0.35), answers(0.6, 2, labels, 0.35)
+    missing = good.probabilities.copy()
+    missing[labels == MEL] = np.eye(7)[CODES.index("nv")]
+    found = paired.compare(labels, poor, Answer(missing, 0.35), lesions)
+    assert found["macro_f1"]["difference"] > 0
+    supported, sentence = paired.verdict(found, labels, lesions)
+    assert supported is False
+    assert "melanoma" in sentence
+
+
+def test_too_few_lesions_carry_no_verdict(labels: np.ndarray) -> None:
+    few = labels[:60]
+    found = paired.compare(few, answers(0.1, 2, few), answers(0.6, 2, few), None)
+    supported, sentence = paired.verdict(found, few, np.arange(60))
+    assert supported is None
+    assert "60 lesions" in sentence
+
+
+def test_a_subgroup_that_got_worse_is_named(labels: np.ndarray, lesions: np.ndarray) -> None:
+    table = pd.DataFrame({"sex": np.where(np.arange(600) % 2, "male", "female"), "age": 40.0, "localization": None})
+    good, poor = answers(0.5, 2, labels), answers(0.02, 5, labels)
+    mixed = np.where((table["sex"] == "male").to_numpy()[:, None], poor.probabilities, good.probabilities)
+    worse = paired.worse_subgroups(table, labels, good, Answer(mixed, 0.3), lesions)
+    assert any(sentence.startswith("sex male: ") for sentence in worse)
+    assert not any("female" in sentence for sentence in worse)

@@ -1,0 +1,139 @@
+"""Versions, promotion and the way back, with the bundled model and a second one that differs from it by name."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skin_model import bundle, settings, tracking
+from skin_model.errors import BundleError, ConfigurationError
+from skin_model.services import analysis, registry, workspace
+from skin_model.services.registry import Version
+from skin_model.store import database, records
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = settings.ASSETS / "examples" / "mel-1.jpg"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Version]]:
+    """An installation of this module's own with two versions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKIN_MODEL_HOME", str(tmp_path_factory.mktemp("registry")))
+        patch.delenv("SKIN_MODEL_BUNDLE", raising=False)
+        registry.ensure()
+        folder = tmp_path_factory.mktemp("second") / "model"
+        shutil.copytree(settings.ASSETS / "model", folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"model_version": "second-model"}))
+        run = tracking.begin(job="second", name="second", parameters={}, tags={})
+        tracking.register(run, folder, name="second-model", tags={})
+        yield {version.number: version for version in registry.versions()}
+
+
+@pytest.fixture
+def first_in_use(two: dict[int, Version]) -> Iterator[None]:
+    yield
+    if statuses()[1] != "champion":
+        registry.promote(version=two[1], who="ada", reason="after the test")
+
+
+def statuses() -> dict[int, str]:
+    return {version.number: version.status for version in registry.versions()}
+
+
+def in_use() -> str:
+    """The version that an analysis would be made with, or why none can be."""
+    end = time.monotonic() + 200
+    while (state := workspace.model_state()).status == "loading":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return state.summary.version if state.summary else state.message
+
+
+def test_the_bundled_model_is_version_1_and_in_use_from_the_beginning(two: dict[int, Version]) -> None:
+    assert statuses() == {1: "champion", 2: "challenger"}
+    assert in_use() == bundle.read(settings.ASSETS / "model").manifest.model_version
+    registry.ensure()
+    assert len(registry.versions()) == 2
+
+
+@pytest.mark.usefixtures("first_in_use")
+def test_a_promotion_is_used_by_the_next_analysis_and_one_under_way_keeps_its_version(two: dict[int, Version]) -> None:
+    before = workspace.classifier()
+    registry.promote(version=two[2], who="ada", reason="better on every figure")
+    assert in_use() == "second-model"
+    assert analysis.analyse(data=PICTURE.read_bytes()).prediction.model_version == "second-model"
+    assert before.manifest.model_version == two[1].name
+    assert statuses() == {1: "retired", 2: "champion"}
+    assert tracking._client().get_model_version_by_alias(tracking.MODEL, "champion").version == 2
+
+    registry.promote(version=two[1], who="ben", reason="complaints from the ward")
+    assert in_use() == two[1].name
+    past = [(p.actor, p.previous, p.version, p.reason) for p in registry.history()[:2]]
+    assert past == [("ben", 2, 1, "complaints from the ward"), ("ada", 1, 2, "better on every figure")]
+    with database.reading() as record:
+        assert [event.action for event in records.audit_events(record, limit=2)] == ["roll back", "promote"]
+
+
+@pytest.mark.usefixtures("first_in_use")
+def test_another_process_uses_the_promoted_version_within_seconds(two: dict[int, Version]) -> None:
+    code = (
+        "import time\nfrom skin_model.services import workspace\nprint(workspace.folder_in_use(), flush=True)\n"
+        "end = time.monotonic() + 60\nfirst = workspace.folder_in_use()\n"
+        "while workspace.folder_in_use() == first and time.monotonic() < end: time.sleep(0.1)\n"
+        "print(workspace.folder_in_use())"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert Path(other.stdout.readline().decode().strip()) == settings.ASSETS / "model"
+    registry.promote(version=two[2], who="ada", reason="better")
+    rest, _ = other.communicate(timeout=120)
+    assert Path(rest.decode().strip()) == registry.folder(two[2])
+
+
+@pytest.mark.usefixtures("first_in_use")
+@pytest.mark.parametrize("harm", ["a changed file", "a changed manifest", "no files"])
+def test_a_damaged_champion_stops_all_analyses_names_itself_and_can_be_left(two: dict[int, Version], harm: str) -> None:
+    folder = registry.folder(two[2])
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    registry.promote(version=two[2], who="ada", reason="better")
+    assert in_use() == "second-model"
+    if harm == "a changed file":
+        (folder / "card.md").write_text("another card")
+    elif harm == "a changed manifest":
+        raw = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(raw | {"threshold": 0.9}))
+    else:
+        shutil.rmtree(folder)
+    try:
+        said = in_use()
+        assert said.startswith("Version 2 is in use and damaged")
+        assert "roll back" in said
+        with pytest.raises(BundleError, match="Version 2"):
+            analysis.analyse(data=PICTURE.read_bytes())
+        registry.promote(version=two[1], who="ada", reason="version 2 is damaged")
+        assert in_use() == two[1].name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        kept.rename(folder)
+
+
+def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(
+    two: dict[int, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = registry.history()
+    for version, reason, words in ((two[2], " ", "Say why"), (two[1], "again", "in use already")):
+        with pytest.raises(ConfigurationError, match=words):
+            registry.promote(version=version, who="ada", reason=reason)
+    monkeypatch.setenv("SKIN_MODEL_BUNDLE", str(settings.ASSETS / "model"))
+    with pytest.raises(ConfigurationError, match="SKIN_MODEL_BUNDLE"):
+        registry.promote(version=two[2], who="ada", reason="better")
+    assert registry.history() == before
