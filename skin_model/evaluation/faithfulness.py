@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from skin_model.evaluation.localisation import BLOB
 from skin_model.explain.subject import Subject
 
 STEPS = 10  # of each curve, of equal numbers of pixels
 BLUR = 0.1  # of the side: standard deviation of the picture's blur from which insertion begins
-BLOB = 0.15  # of the side: standard deviation of the centred blob, the map of someone who has seen no picture
 DEPENDS = 0.25  # least loss of probability that shows a class to depend on what the picture holds
 RANDOM_CELLS = 7  # of a random map along each side, as coarse as most networks' feature maps
 COMPARED_CELLS = 24  # along each side at most: noise of single pixels is not counted as a change
@@ -59,12 +59,6 @@ def insertion_deletion(
     return (inner + outer) / STEPS
 
 
-def energy_inside(heat_map: np.ndarray, mask: np.ndarray) -> float:
-    """Share of a map's heat inside a lesion's mask (Wang et al. 2020): bool (s, s) over the judged square."""
-    heat = _resized(heat_map, len(mask))
-    return float(heat[mask].sum() / heat.sum())
-
-
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
     """Rank correlation of two maps (h, w) of one grid; 0 where one of them is even."""
     from scipy.stats import rankdata
@@ -77,7 +71,7 @@ def similarity(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def centred_blob(side: int = 32) -> np.ndarray:
-    """A Gaussian blob of standard deviation `BLOB` in the middle, float32 (side, side)."""
+    """A blob in the middle, the map of someone who has seen no picture: float32 (side, side)."""
     along = (np.arange(side) + 0.5) / side - 0.5
     ray = np.exp(-(along**2) / (2 * BLOB**2))
     return np.outer(ray, ray).astype(np.float32)

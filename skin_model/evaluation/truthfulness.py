@@ -95,8 +95,6 @@ def _figure(name: str, own: dict[str, float], row: dict[str, dict[str, float]]) 
     if name.startswith("over_"):
         other = row[name.removeprefix("over_")]
         return (own["insertion"] - own["deletion"]) - (other["insertion"] - other["deletion"])
-    if name == "energy_over_blob":
-        return own.get("energy", np.nan) - row["blob"].get("energy", np.nan)
     return own.get(name, np.nan)
 
 

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from skin_model import bundle, conversion, imaging
+from skin_model import bundle, conversion
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.errors import DatasetError
-from skin_model.evaluation import faithfulness, truthfulness
+from skin_model.evaluation import faithfulness, localisation, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
 from skin_model.explain.subject import OnProgress, Subject, idle
@@ -91,10 +90,10 @@ def measure(
     The slow methods are measured on the first `slow_images` of these.
     """
     rows: list[Row] = []
-    looked_at, random = 0, np.random.default_rng(0)
+    looked_at, random, size = 0, np.random.default_rng(0), classifier.manifest.size
     with _forgetful(classifier.bundle) as controls:
-        loaded = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
-        for item, mask in zip(loaded, table["mask"], strict=True):
+        loaded = prediction.readable(prediction.load(table["path"], size, masks=table["mask"]))
+        for item in loaded:
             if len(rows) == images:
                 break
             on_progress(len(rows), images)
@@ -105,7 +104,7 @@ def measure(
                 methods = [key for key, method in METHODS.items() if len(rows) < slow_images or not method.slow]
                 own = _maps(subject, target, methods)
                 row = _alike(own, item.square, target, classifier, controls, random)
-                _trace(row, own, subject, target, _mask(mask, classifier.manifest.size), random)
+                _trace(row, own, subject, target, item.mask, random)
                 rows.append(row)
     if not rows:
         raise DatasetError(
@@ -142,23 +141,14 @@ def _trace(
     areas = faithfulness.insertion_deletion(subject, target, list(maps.values()), random)
     for (key, heat), (insertion, deletion) in zip(maps.items(), areas, strict=True):
         row.setdefault(key, {}).update(insertion=float(insertion), deletion=float(deletion))
-        if mask is not None and mask.any():
-            row[key]["energy"] = faithfulness.energy_inside(heat, mask)
+        look = None if mask is None else localisation.look(heat, mask)
+        if look is not None:
+            row[key] |= {"energy": look.inside, "energy_over_blob": look.inside - look.blob}
 
 
 def _maps(subject: Subject, target: int, methods: Iterable[str]) -> dict[str, np.ndarray]:
     code = CODES[target]
     return {key: METHODS[key].explain(subject, code, idle)[code].heat_map for key in methods}
-
-
-def _mask(path: Path | None, size: int) -> np.ndarray | None:
-    """A lesion's mask over the judged square, bool (size, size)."""
-    if path is None:
-        return None
-    drawn = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if drawn is None:
-        raise DatasetError(f"The mask {path.name} cannot be read. Take it out of the data set, or restore it.")
-    return imaging.centre(imaging.fit(drawn, size)) > 127
 
 
 @contextmanager
