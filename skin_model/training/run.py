@@ -7,7 +7,7 @@ dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an un
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from skin_model.dataset.labels import class_counts, loss_weights, oversampled, t
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.training import devices
 from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
@@ -65,12 +66,16 @@ def train(
 
         cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
         keras.utils.set_random_seed(config.seed)
-        model = _model(state, folder, train_batches)
-        if state.epoch:
-            _settle(state, model, folder)
-        else:  # only now: what was refused above leaves no run in the folder
-            write_state(state, folder)
-        return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+        with devices.shared(config.batch) as sharing:
+            train_batches = replace(train_batches, multiple=sharing)
+            model = _model(state, folder, train_batches)
+            if sharing > 1:
+                devices.synchronise(model)
+            if state.epoch:
+                _settle(state, model, folder)
+            else:  # only now: what was refused above leaves no run in the folder
+                write_state(state, folder)
+            return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
 
 
 def _go_on(
