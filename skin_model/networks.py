@@ -89,6 +89,6 @@ def _load_whole(model: Any, weights: str) -> None:
         model.load_weights(weights)
     except (ValueError, OSError, KeyError, BadZipFile) as error:
         raise ConfigurationError(
-            f"The weights in {weights} do not fit {model.name} at this task: {error}. "
-            "Name a file trained with the same network."
+            f"The weights in {weights} do not fit {model.name} at this task, or are damaged or incomplete: {error}. "
+            "Name a file trained with the same network, or copy it again."
         ) from error

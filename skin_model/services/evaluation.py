@@ -150,10 +150,9 @@ def _write_report(folder: Path, found: dict[str, Any], detailed: dict[str, Any],
     from skin_model.services import report_page  # Plotly, which measuring alone need not wait for
 
     page = report_page.html(found, detailed, source=ham10000.source_name(table))
-    with files.whole(folder / "report.json") as partial:
-        partial.write_text(json.dumps(found | {"details": detailed}, indent=1) + "\n", encoding="utf-8")
-    with files.whole(folder / "report.html") as partial:
-        partial.write_text(page, encoding="utf-8")
+    with files.whole(folder / "report.html") as of_page, files.whole(folder / "report.json") as of_figures:
+        of_figures.write_text(json.dumps(found | {"details": detailed}, indent=1) + "\n", encoding="utf-8")
+        of_page.write_text(page, encoding="utf-8")
 
 
 def rows(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,7 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
         registered()
         try:
             return keras.saving.load_model(_checkpoint(folder, state.epoch))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError, BadZipFile) as error:
             raise TrainingError(
                 f"The checkpoint of epoch {state.epoch} in {folder} is missing or damaged ({error}). "
                 "Start a new training."
@@ -228,7 +229,8 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
     if state.best_epoch == state.epoch:
         with averaged(model):
             _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
-    pd.DataFrame([asdict(r) for r in state.history]).to_csv(folder / "history.csv", index=False)
+    with files.whole(folder / "history.csv") as partial:
+        pd.DataFrame([asdict(r) for r in state.history]).to_csv(partial, index=False)
     for old in folder.glob("checkpoint-*.keras"):
         if state.finished or old != _checkpoint(folder, state.epoch):
             old.unlink()
