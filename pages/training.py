@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.ui import data_sets as data_parts
 from pages.ui import jobs as parts
-from pages.ui.frame import begin_page
+from pages.ui.frame import begin_page, explain_failure
 from skin_model.entities import DataSet, Job, TrainingConfig
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered
@@ -76,7 +76,7 @@ def setting(field: Field[Any], start: Any, key: str) -> Any:
         return st.number_input(label, value=start, step=1, key=key, help=words)
     if isinstance(start, float):
         return st.number_input(label, value=start, format="%g", step=None, key=key, help=words)
-    return st.text_input(label, start or "", key=key, help=words) or None
+    return st.text_input(label, start, key=key, help=words)
 
 
 def ask(data_sets: list[DataSet]) -> None:
@@ -191,6 +191,7 @@ def show_one(job: Job) -> None:
             act(orders.delete, job, "Deleted.")
 
 
+explain_failure(state)
 if "said" in view:
     st.success(view.pop("said"))
 st.header("Running", anchor=False)

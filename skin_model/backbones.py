@@ -166,7 +166,10 @@ def _load_partly(base: Any, weights: str, end: str | None) -> None:
                     target = upto
         target.load_weights(weights)
     except (ValueError, OSError) as error:
-        raise ConfigurationError(f"The weights in {weights} do not fit {base.name}: {error}") from error
+        raise ConfigurationError(
+            f"The weights in {weights} do not fit {base.name}, or are damaged or incomplete: {error}. "
+            "Name a file of this network, or download it again."
+        ) from error
 
 
 def check_file(weights: str) -> None:

@@ -103,16 +103,19 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _bundle(options: argparse.Namespace) -> int:
+    from skin_model.progress import steps
     from skin_model.services import models
 
-    made = models.make_bundle(
-        data=options.data,
-        run=options.folder,
-        out=options.out,
-        views=options.views,
-        sensitivity=options.sensitivity,
-        on_stage=lambda stage: print(f"{stage} ...", file=sys.stderr),
-    )
+    with steps("comparing") as advance:
+        made = models.make_bundle(
+            data=options.data,
+            run=options.folder,
+            out=options.out,
+            views=options.views,
+            sensitivity=options.sensitivity,
+            on_stage=lambda stage: print(f"{stage} ...", file=sys.stderr),
+            on_check=advance,
+        )
     print(f"{made.manifest.model_version}: {options.out}")
     return OK
 

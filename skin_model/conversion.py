@@ -1,6 +1,7 @@
 """From a trained `.keras` file to what is served: the same float32 network for OpenVINO, and the head's weights."""
 
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ def load_keras(path: Path) -> Any:
     """Load a network written by this project's own training; safe mode, and the caller has checked the hash."""
     import keras
 
+    if not zipfile.is_zipfile(path):
+        raise BundleError(f"{path} is missing, damaged or incomplete. Copy it again, or train again.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path.name} cannot be loaded as a Keras network ({error}). Train it again.") from error
 
 
@@ -27,19 +30,28 @@ def convert(model: Any, folder: Path) -> None:
     """Write `serving.xml`, `serving.bin` and `head.npz`; outputs are probabilities, embedding and last feature map.
 
     Of a network that also takes the patient this is the picture's part, which answers as for an unknown patient.
+
+    Raises:
+        BundleError: where the libraries cannot convert it, or find no room for their files.
     """
     import keras
     import openvino
+    import tensorflow as tf
 
     model = networks.picture_part(model)
     output = model.get_layer("output")
     serving = keras.Model(model.inputs, [output.output, output.input, model.get_layer("features").output])
-    with tempfile.TemporaryDirectory() as saved:
-        serving.export(saved, verbose=False)
-        converted = openvino.convert_model(saved)
-    # else the temporary folder's name stays in the file, and two conversions of one network differ
-    converted.set_rt_info("network.keras", ["conversion_parameters", "input_model"])
-    openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=False)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as saved:
+            serving.export(saved, verbose=False)
+            converted = openvino.convert_model(saved)
+        # else the temporary folder's name stays in the file, and two conversions of one network differ
+        converted.set_rt_info("network.keras", ["conversion_parameters", "input_model"])
+        openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=False)
+    except (RuntimeError, tf.errors.OpError) as error:  # neither library has an error of its own for a full disk
+        raise BundleError(
+            f"The network could not be converted to its serving form ({error}). Make room, if the disk is full."
+        ) from error
     Head.of(model).save(folder / "head.npz")
 
 

@@ -132,6 +132,6 @@ def _load_whole(model: Any, weights: str) -> None:
             model.get_layer("picture_logits").set_weights(single.get_layer("output").get_weights())
     except (ValueError, OSError, KeyError, BadZipFile) as error:
         raise ConfigurationError(
-            f"The weights in {weights} do not fit {model.name} at this task: {error}. "
-            "Name a file trained with the same network."
+            f"The weights in {weights} do not fit {model.name} at this task, or are damaged or incomplete: {error}. "
+            "Name a file trained with the same network, or copy it again."
         ) from error

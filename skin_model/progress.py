@@ -14,12 +14,12 @@ MEMORY = 900  # seconds over which the speed is averaged, pauses for validation 
 
 @contextmanager
 def steps(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work that reports (done, total)."""
+    """A bar for work that reports (done, total), gone once all is done."""
     console = Console(stderr=True)
     with Progress(TextColumn(label), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
                   console=console, transient=True) as progress:  # fmt: skip
         task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=done < total)
 
 
 class TrainingProgress:

@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -23,8 +27,10 @@ from skin_model.evaluation.scored import Scored
 from skin_model.inference import Classifier
 from skin_model.services import models, training
 from skin_model.taxonomy import CODES
+from skin_model.training.state import read_state
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -123,6 +129,32 @@ def copied(made: Bundle, tmp_path: Path) -> Callable[[], Path]:
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def kill_command() -> Callable[..., None]:
+    """Runs a command of ours and sends it SIGKILL once the training in `folder` has finished its first epoch."""
+
+    def kill(arguments: list[str], folder: Path) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "skin_model", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            while process.poll() is None and not _epochs_in(folder):
+                time.sleep(0.005)
+        finally:
+            process.kill()
+            _, complaint = process.communicate()
+        assert process.returncode == -signal.SIGKILL, complaint.decode()
+
+    return kill
+
+
+def _epochs_in(folder: Path) -> int:
+    return read_state(folder).epoch if (folder / "run.json").exists() else 0
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
         bundle.read(folder)
 
 
-LATER = {"balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
+LATER = {"metadata", "balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name not in {"format"} | LATER])
@@ -326,6 +326,39 @@ def test_a_split_that_was_changed_after_the_training_makes_no_bundle(trained, dr
     pd.read_csv(changed / "split.csv").iloc[5:].to_csv(changed / "split.csv", index=False)
     with pytest.raises(TrainingError, match=r"split\.csv .* was changed after the training"):
         models.make_bundle(data=drawn_data, run=changed, out=tmp_path / "models" / "new")
+
+
+def test_pixels_in_two_parts_make_no_bundle_even_if_the_training_accepted_them(trained, drawn_data, parts, tmp_path):
+    leaky = tmp_path / "leaky"
+    shutil.copytree(drawn_data, leaky)
+    learned, tested = (parts[parts.part == part].iloc[0] for part in ("fold1", "test"))
+    copy = leaky / tested["path"].relative_to(drawn_data)
+    shutil.copyfile(learned["path"], copy)
+    with pytest.raises(DatasetError, match=rf"pixels of an image in another part .*{tested['image_id']} in test"):
+        models.make_bundle(data=leaky, run=trained, out=tmp_path / "models" / "new")
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("part", ["calibration", "test"])
+def test_a_split_without_a_part_to_calibrate_or_to_measure_on_makes_no_bundle(part, trained, drawn_data, tmp_path):
+    lacking = tmp_path / "lacking"
+    shutil.copytree(trained, lacking)
+    split = splits.read(trained / "split.csv")
+    split["part"] = split["part"].replace(part, "fold1")
+    splits.write(split, lacking / "split.csv")
+    write_state(replace(run.read_state(trained), split=splits.fingerprint(split)), lacking)
+    with pytest.raises(DatasetError, match=f"has no {part} part"):
+        models.make_bundle(data=drawn_data, run=lacking, out=tmp_path / "models" / "new")
+
+
+def test_half_a_network_makes_no_bundle(trained, drawn_data, tmp_path):
+    half = tmp_path / "half"
+    shutil.copytree(trained, half)
+    content = (trained / "best.keras").read_bytes()
+    (half / "best.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match=r"best\.keras is missing, damaged or incomplete"):
+        models.make_bundle(data=drawn_data, run=half, out=tmp_path / "models" / "new")
+    assert not (tmp_path / "models").exists()
 
 
 def test_images_that_the_training_did_not_know_make_no_bundle(trained, drawn_data, tmp_path):

@@ -250,6 +250,16 @@ def test_a_split_is_written_as_the_table_that_training_reads(drawn_data, tmp_pat
     assert all(part in shown for part in splits.PARTS)
 
 
+def test_fewer_folds_divide_a_data_set_with_few_lesions(tmp_path, capsys):
+    data, file = tmp_path / "drawn", tmp_path / "split.csv"
+    assert cli.main(["dataset", "draw", str(data), "--lesions", "4", "--height", "50", "--width", "60"]) == 0
+    assert cli.main(["dataset", "split", str(data), str(file)]) == 2
+    assert "akiec has 4" in capsys.readouterr().err
+    assert not file.exists()
+    assert cli.main(["dataset", "split", str(data), str(file), "--folds", "2"]) == 0
+    assert set(splits.read(file)["part"]) == {"test", "calibration", "fold0", "fold1"}
+
+
 def test_evaluate_prints_its_figures_and_writes_the_same_as_json(made, drawn_data, parts, tmp_path, capsys):
     file = tmp_path / "report.json"
     labels = drawn_data / "HAM10000_metadata.csv"

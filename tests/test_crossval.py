@@ -2,10 +2,6 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,7 +22,6 @@ from skin_model.taxonomy import CODES
 from skin_model.training.run import RunState
 from skin_model.training.state import read_state, write_state
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDS = ["fold0", "fold1"]
 
 
@@ -119,27 +114,13 @@ def options(config: TrainingConfig) -> list[str]:
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
 
 
-def epochs_done(folder: Path) -> int:
-    try:
-        return read_state(folder).epoch
-    except TrainingError:
-        return 0
-
-
 def test_a_killed_cross_validation_goes_on_to_the_answers_of_an_undisturbed_one(
-    drawn_data, split_file, crossed, config, tmp_path, capsys
+    drawn_data, split_file, crossed, config, tmp_path, capsys, kill_command
 ):
     out = tmp_path / "killed"
     arguments = ["crossval", f"--data={drawn_data}", f"--split={split_file}", f"--out={out}", *options(config)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skin_model", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    while process.poll() is None and epochs_done(out / "fold1") < 1:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    _, complaint = process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
-    assert 1 <= epochs_done(out / "fold1") < config.epochs
+    kill_command(arguments, out / "fold1")
+    assert 1 <= read_state(out / "fold1").epoch < config.epochs
     assert not (out / "oof.csv").exists()
     finished = {path: path.stat().st_mtime_ns for path in (out / "fold0").iterdir()}
 

@@ -133,7 +133,7 @@ def test_contours_run_around_the_hot_part_in_the_colours_of_their_levels_and_lea
     drawn = contours(skin, (100, 0, 400), hill, 1.0)
     touched = (drawn != skin).any(axis=2)
 
-    assert touched.mean() < 0.05
+    assert touched.mean() < 0.06  # three lines of two pixels with dark edges of one; a heat map covers a third
     assert not touched[:, :100].any()
     radii = {}
     for level in CONTOURS:

@@ -54,14 +54,6 @@ def test_areas_are_those_of_curves_by_hand():
     assert deletion == pytest.approx((whole / 2 + (steps - 0.5) * gone) / steps, abs=0.6 / steps)
 
 
-def test_energy_is_the_share_of_heat_on_the_mask():
-    mask = np.zeros((20, 20), bool)
-    mask[:, :5] = True
-    assert faithfulness.energy_inside(np.ones((20, 20), np.float32), mask) == pytest.approx(0.25)
-    assert faithfulness.energy_inside(mask.astype(np.float32), mask) == pytest.approx(1)
-    assert faithfulness.energy_inside((~mask).astype(np.float32), mask) == pytest.approx(0)
-
-
 def test_the_centred_blob_has_the_spread_it_claims():
     blob = faithfulness.centred_blob(200).astype(float)
     along = (np.arange(200) + 0.5) / 200 - 0.5

@@ -79,6 +79,20 @@ def test_a_byte_order_mark_or_semicolons_from_a_spreadsheet_do_not_change_the_ta
     pd.testing.assert_frame_equal(ham10000.read(tmp_path).table, plain)
 
 
+@pytest.mark.parametrize("part", ["HAM_1,I99", "HAM_1,I05,nv,histo,40", ""])
+def test_a_table_that_breaks_off_in_the_middle_of_a_row_is_refused_and_one_without_a_last_line_end_is_read(
+    tmp_path, part
+):
+    make_ham10000(tmp_path, make_rows())
+    table = tmp_path / "HAM10000_metadata.csv"
+    table.write_text(table.read_text() + part if part else table.read_text().rstrip())
+    if part:
+        with pytest.raises(DatasetError, match=r"HAM10000_metadata\.csv breaks off .* Download or copy it again"):
+            ham10000.read(tmp_path)
+    else:
+        assert len(ham10000.read(tmp_path).table) == len(make_rows())
+
+
 def test_a_comma_too_many_at_the_end_of_each_row_does_not_shift_the_columns(tmp_path):
     make_ham10000(tmp_path, make_rows())
     plain = ham10000.read(tmp_path).table
@@ -173,6 +187,18 @@ def test_either_form_of_labels_is_known_by_its_header_and_extra_columns_are_igno
 
     assert list(zip(table["image_id"], table["dx"], strict=True)) == [("A", "mel"), ("B", "nv")]
     assert list(table["path"]) == [tmp_path / "images" / "A.jpg", tmp_path / "images" / "deep/er/B.png"]
+
+
+@pytest.mark.parametrize("ending", ["_segmentation", ""])
+def test_masks_below_a_labelled_folder_are_not_taken_for_images_whatever_comes_first(tmp_path, ending):
+    write_table(tmp_path / "labels.csv", [["A", "mel"], ["B", "nv"]], ["image_id", "dx"])
+    for number, name in enumerate(["pictures/A.png", "pictures/B.png", f"lesion_segmentations/A{ending}.png"]):
+        draw_image(tmp_path / "all" / name, seed=number)
+
+    table = ham10000.read_labelled(tmp_path / "all", tmp_path / "labels.csv").table
+
+    assert list(table["path"]) == [tmp_path / "all" / "pictures" / name for name in ("A.png", "B.png")]
+    assert list(table["mask"]) == [tmp_path / "all" / "lesion_segmentations" / f"A{ending}.png", None]
 
 
 def test_labels_whose_images_are_missing_are_refused_with_their_number_and_names(tmp_path):

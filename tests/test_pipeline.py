@@ -53,6 +53,14 @@ def test_an_epoch_is_the_same_whatever_thread_or_order_asks_for_its_batches(sour
     assert_same(in_order, drawn[::-1])
 
 
+def test_an_epoch_in_multiples_leaves_out_a_few_images_and_others_the_next_time(source):
+    shared = replace(source, multiple=4)
+    orders = [set(shared.order(epoch).tolist()) for epoch in range(8)]
+    assert (len(shared), {len(order) for order in orders}) == (5, {20})
+    assert [len(images) for images, *_ in epoch_of(shared, 0)] == [4] * 5
+    assert set.union(*orders) == set(range(21))
+
+
 def test_another_epoch_or_seed_brings_another_order_and_other_views_of_the_same_image(source):
     assert list(source.order(0)) != list(source.order(1))
     assert list(source.order(0)) != list(replace(source, seed=6).order(0))

@@ -1,10 +1,6 @@
 """Hyper-parameter search: what it tries, prunes, remembers, and its going on after a kill."""
 
 import shlex
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -14,13 +10,12 @@ import pytest
 
 from skin_model import cli, files
 from skin_model.entities import EpochRecord, TrainingConfig
-from skin_model.errors import BusyError, ConfigurationError, TrainingError
+from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
 from skin_model.services import search, study, training
 from skin_model.services.search import SPACE
 from skin_model.training.run import RunState
 from skin_model.training.state import read_state, write_state
 
-ROOT = Path(__file__).resolve().parent.parent
 DIVERGED = "The training diverged: lower the learning rate."
 
 
@@ -178,6 +173,27 @@ def test_a_search_without_trials_or_without_anything_to_search_is_refused(look):
             look(Stepwise(by_dropout), **changed)
 
 
+@pytest.mark.parametrize(
+    ("gone", "validation", "sentence"),
+    [
+        ("fold1", "fold0", r"df has none in the other folds \(\d+ in all folds\)"),
+        ("fold0", "fold0", "df has none in fold0"),
+        ("", "fold4", "no part 'fold4'; it has calibration, fold0, fold1, test"),
+    ],
+)
+def test_a_split_on_which_no_trial_can_train_leaves_no_search_behind(
+    gone, validation, sentence, look, split_file, tiny, tmp_path
+):
+    split = pd.read_csv(split_file)
+    split.loc[split["dx"].eq("df") & split["part"].eq(gone), "part"] = "test"
+    split.to_csv(tmp_path / "split.csv", index=False)
+    stepwise = Stepwise(by_dropout)
+    with pytest.raises(DatasetError, match=sentence):
+        look(stepwise, split=tmp_path / "split.csv", config=replace(tiny, validation=validation))
+    assert stepwise.trained == []
+    look(stepwise, trials=1)  # the folder can be used without --resume
+
+
 def test_two_searches_never_share_a_folder(look, tmp_path):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "note.txt").write_text("of the other search")
@@ -210,21 +226,14 @@ def test_the_command_line_that_is_printed_trains_with_the_best_settings(tiny, mo
 
 
 def test_a_killed_search_keeps_its_finished_trial_and_goes_on_with_the_other(
-    drawn_data, split_file, tiny, tmp_path, capsys
+    drawn_data, split_file, tiny, tmp_path, capsys, kill_command
 ):
     out = tmp_path / "killed"
     settings = {k: v for k, v in asdict(replace(tiny, epochs=2)).items() if v is not None and k not in SPACE}
     arguments = ["search", f"--data={drawn_data}", f"--split={split_file}", f"--out={out}", "--trials=2"]
     arguments += [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     arguments += ["--optimizer=adam", "--learning-rate=1e-3"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skin_model", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    while process.poll() is None and epochs_done(out / "trial-1") < 1:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    _, complaint = process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    kill_command(arguments, out / "trial-1")
     finished = {path: path.stat().st_mtime_ns for path in (out / "trial-0").iterdir()}
     killed = read_state(out / "trial-1")
     assert killed.epoch == 1
@@ -238,10 +247,3 @@ def test_a_killed_search_keeps_its_finished_trial_and_goes_on_with_the_other(
     shown = capsys.readouterr().out
     assert "Best: trial" in shown
     assert shown.splitlines()[-1].startswith("python -m skin_model train ")
-
-
-def epochs_done(folder: Path) -> int:
-    try:
-        return read_state(folder).epoch
-    except TrainingError:
-        return 0

@@ -69,6 +69,13 @@ def test_in_words_are_the_decision_the_melanomas_the_noise_and_the_sets(diagnosi
     assert "promise 90 %" in words
 
 
+def test_where_lesions_are_not_known_no_number_of_them_is_claimed(diagnosis):
+    evaluation, detailed = diagnosis
+    assert "200 images of" in sections.in_words(evaluation, detailed)[0]
+    first = sections.in_words(evaluation | {"intervals": evaluation["intervals"] | {"unit": "image"}}, detailed)[0]
+    assert first.startswith("200 images (of which lesions is not known, so each counts as one) were scored")
+
+
 def test_a_model_without_sets_says_so_and_claims_no_coverage(examined):
     evaluation, detailed = examined(with_sets=False)
     text = text_of(sections.sections(detailed))

@@ -195,6 +195,14 @@ def test_images_that_the_split_does_not_hold_or_holds_otherwise_are_refused(tmp_
         splits.assign(pd.DataFrame({"image_id": ["A", "C"], "dx": ["mel", "mel"]}), split)
 
 
+def test_a_data_set_that_lacks_images_of_the_split_is_no_ground_for_a_training():
+    table = make_table([[2] * 10] * 7)
+    split = splits.draw(table, seed=0)
+    assert len(splits.place(table, split)) == len(table)
+    with pytest.raises(DatasetError, match=r"3 of 140 images of the split are not in this data set \("):
+        splits.place(table.iloc[3:], split)
+
+
 def test_the_fingerprint_depends_on_every_row_and_not_on_their_order():
     split = splits.draw(make_table([[2] * 9] * 7), seed=1)
     moved = split.copy()

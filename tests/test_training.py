@@ -1,10 +1,6 @@
 """One training: its progress on disk, its refusals, and its going on after a kill."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -12,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import files, networks
+from skin_model import cli, files, networks
+from skin_model.dataset import splits
 from skin_model.dataset.labels import loss_weights, targets
 from skin_model.entities import OPTIMIZERS, EpochRecord, TrainingConfig
 from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
@@ -116,40 +113,18 @@ def test_a_binary_training_reports_the_same_figures(binary_run):
     assert run.read_state(binary_run).best_epoch == 1
 
 
-def command(data: Path, folder: Path, split: Path, config: TrainingConfig, *more: str) -> list[str]:
-    options = [f"--{k.replace('_', '-')}={v}" for k, v in asdict(config).items() if v is not None]
-    return [sys.executable, "-m", "skin_model", "train", f"--data={data}", f"--out={folder}", f"--split={split}",
-            *options, *more]  # fmt: skip
-
-
-def epochs_done(folder: Path) -> int:
-    try:
-        return run.read_state(folder).epoch
-    except TrainingError:
-        return 0
-
-
 def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
-    drawn_data, split_file, trained, tiny, tmp_path
+    drawn_data, split_file, trained, tiny, tmp_path, kill_command
 ):
     folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        command(drawn_data, folder, split_file, tiny), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    while process.poll() is None and epochs_done(folder) < 1:
-        time.sleep(0.005)
-    assert process.poll() is None, process.stderr.read().decode()
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in asdict(tiny).items() if v is not None]
+    arguments = ["train", f"--data={drawn_data}", f"--out={folder}", f"--split={split_file}", *options]
+    kill_command(arguments, folder)
     killed = run.read_state(folder)
-    assert process.returncode == -signal.SIGKILL
     assert 1 <= killed.epoch < tiny.epochs
 
-    done = subprocess.run(
-        command(drawn_data, folder, split_file, tiny, "--resume"), cwd=ROOT, capture_output=True, text=True
-    )
+    assert cli.main([*arguments, "--resume"]) == 0
 
-    assert done.returncode == 0, done.stderr
     history, undisturbed = pd.read_csv(folder / "history.csv"), pd.read_csv(trained / "history.csv")
     # the finished epochs were kept, not done again: their durations are the old ones
     assert history["seconds"].tolist()[: killed.epoch] == [r.seconds for r in killed.history]
@@ -419,6 +394,32 @@ def test_weights_of_unknown_training_or_another_split_are_refused(tmp_path):
     state.write_state(run.RunState(old, "another split"), tmp_path / "old")
     with pytest.raises(TrainingError, match=r"trained on another split.*test lesions"):
         state.ancestors(new, "split")
+
+
+@pytest.mark.parametrize(
+    ("own", "started_from", "sentence"),
+    [
+        ("fold0", "fold0", ""),
+        ("none", "fold3", ""),
+        ("none", "none", ""),
+        ("fold0", "fold1", "was validated on fold1, so it has learned from lesions of fold0"),
+        ("fold0", "none", "was trained on all folds, so it has learned from lesions of fold0"),
+    ],
+)
+def test_a_training_never_starts_from_weights_that_know_the_fold_that_measures_it(
+    own, started_from, sentence, drawn_data, split_file, tiny, tmp_path, monkeypatch
+):
+    (tmp_path / "old").mkdir()
+    known = run.RunState(replace(tiny, validation=started_from), splits.fingerprint(splits.read(split_file)))
+    state.write_state(known, tmp_path / "old")
+    config = replace(tiny, validation=own, weights=str(tmp_path / "old" / "best.keras"))
+
+    def built(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(run, "_model", built)
+    with pytest.raises(ConfigurationError if sentence else Killed, match=sentence):
+        training.train(data=drawn_data, folder=tmp_path / "new", config=config, split=split_file)
 
 
 @pytest.mark.parametrize("part", ["test", "calibration", "everything"])

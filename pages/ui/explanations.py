@@ -50,13 +50,14 @@ def _controls(offers: list[Offer]) -> tuple[str, float, list[Offer]]:
     )
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     style = left.segmented_control("Drawn as", list(explaining.STYLES), default="Heat map", required=True, key="style")
-    strength = middle.slider("Strength", 0, 100, 60, step=5, format="%d %%", key="others-strength")
+    lines = style == "Contours"  # always drawn in full: faint, their colours could not be told apart
+    strength = middle.slider("Strength", 0, 100, 60, step=5, format="%d %%", key="others-strength", disabled=lines)
     failed = [offer.name for offer in offers if offer.failed]
     if failed and not right.toggle(
         f"Offer methods that failed their check too ({', '.join(failed)})", key="others-failed"
     ):
         offers = [offer for offer in offers if not offer.failed]
-    return style, strength / 100, offers
+    return style, 1.0 if lines else strength / 100, offers
 
 
 def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: float) -> None:

@@ -27,6 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     split.add_argument("folder", type=Path, metavar="DIR")
     split.add_argument("file", type=Path, metavar="CSV", help="the table to write")
     split.add_argument("--seed", type=int, default=0)
+    split.add_argument("--folds", type=int, default=5, help="2 to 10 (default 5)")
     split.add_argument(
         "--reviewed", type=Path, metavar="CSV", help="list of `lookalikes` after a review: keeps a lesion in one part"
     )
@@ -72,7 +73,11 @@ def _split(options: argparse.Namespace) -> int:
     from skin_model.services import datasets
 
     table, fingerprint = datasets.split(
-        folder=options.folder, file=options.file, seed=options.seed, reviewed=options.reviewed
+        folder=options.folder,
+        file=options.file,
+        seed=options.seed,
+        folds=options.folds,
+        reviewed=options.reviewed,
     )
     print(table.groupby(["part", "dx"]).size().unstack(fill_value=0).to_string())
     print(f"{options.file}: SHA-256 of the split {fingerprint}")

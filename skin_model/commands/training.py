@@ -81,6 +81,11 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in _SETTINGS if hasattr(options, name)}
 
 
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What `train`, `crossval` and `search` are all asked for, besides the settings and where to write."""
+    return {"data": options.data, "split": options.split, "resume": options.resume}
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -101,11 +106,9 @@ def _train(options: argparse.Namespace) -> int:
     config = TrainingConfig(**_given(options))
     with TrainingProgress(config.epochs) as progress:
         state = training.train(
-            data=options.data,
+            **_asked(options),
             folder=options.out,
             config=config,
-            split=options.split,
-            resume=options.resume,
             guard=options.guard,
             on_check=progress.check,
             on_answer=progress.answer,
@@ -124,13 +127,11 @@ def _crossval(options: argparse.Namespace) -> int:
     config = TrainingConfig(**_given(options))
     with TrainingProgress(config.epochs) as progress:
         found = crossval.crossval(
-            data=options.data,
+            **_asked(options),
             out=options.out,
             config=config,
-            split=options.split,
             folds=options.folds,
             views=options.views,
-            resume=options.resume,
             guard=options.guard,
             watch=_watch(progress),
         )
@@ -150,13 +151,11 @@ def _search(options: argparse.Namespace) -> int:
     config = TrainingConfig(**given)
     with TrainingProgress(config.epochs) as progress:
         found = search.search(
-            data=options.data,
+            **_asked(options),
             out=options.out,
             config=config,
             trials=options.trials,
             fixed=frozenset(given),
-            split=options.split,
-            resume=options.resume,
             watch=_watch(progress),
         )
     print(found.history.to_string(index=False, na_rep=""))

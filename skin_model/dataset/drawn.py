@@ -181,7 +181,8 @@ def _write(part: Path, image_id: str, drawing: tuple[np.ndarray, np.ndarray]) ->
         (masks, f"{image_id}_segmentation.png", drawing[1]),
     ):
         folder.mkdir(exist_ok=True)
-        _, encoded = cv2.imencode(Path(name).suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        suffix = Path(name).suffix
+        _, encoded = cv2.imencode(suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix == ".jpg" else [])
         (folder / name).write_bytes(encoded.tobytes())  # unlike cv2.imwrite, raises when the disk is full
 
 

@@ -29,16 +29,20 @@ _KINDS = {
     "empty file": (True, True, "Files that are empty", "Download or unpack them again"),
     "unknown dx": (True, True, "Images without a single known diagnosis", f"Use one of {', '.join(CODES)}"),
     "duplicate image_id": (True, True, "Images with more than one row", "Keep one row of each"),
-    "missing image": (True, True, "Rows without an image file", "Put the files back, or remove the rows"),
+    "missing image": (
+        True, True, "Rows without an image file", "Unpack the archives or put the files back, or remove the rows"),
     "lesion with two diagnoses": (True, False, "Lesions with more than one diagnosis", "Correct their rows"),
-    "unreadable image": (True, False, "Images that cannot be decoded", "Download or unpack them again"),
+    "unreadable image": (
+        True, False, "Images that cannot be decoded, or are too small", "Download or unpack them again, or drop them"),
     "identical pixels under two lesions": (
         True, False, "Identical images of different lesions", "Give them one lesion_id, or remove copies"),
     "age out of range": (False, False, "Ages that are no number from 0 to 120", "They are read as missing"),
     "unknown lesion": (
         False, False, "Images without a lesion_id", "Each counts as its own lesion; pictures of one may be parted"),
-    "empty class": (False, False, "Diagnoses without any image", "No model learns or is measured on them"),
-    "image without row": (False, False, "Images that the table does not name", "They are left out"),
+    "empty class": (
+        False, False, "Diagnoses without any image", "No model is measured on them, and a training needs all seven"),
+    "image without row": (
+        False, False, "Images that the table does not name", "They are left out; if many, download the table again"),
     "image file twice": (False, False, "Images that lie in more than one place", "The first place is used"),
     "identical pixels in one lesion": (
         False, False, "Identical images of one lesion", "They stay together in every split"),

@@ -125,6 +125,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} is no table that can be read ({error}). Give a CSV file in UTF-8.") from error
     header, *rows = cells or [[]]
+    if rows and len(rows[-1]) < len(header) and not text.endswith("\n"):
+        raise DatasetError(f"{path} breaks off in the middle of its last row. Download or copy it again.")
     names = [name.strip().lower() for name in header]
     records = [dict(zip(names, map(str.strip, row), strict=False)) for row in rows]
     return pd.DataFrame(records, columns=list(dict.fromkeys(names)), dtype=str).fillna("")

@@ -41,6 +41,7 @@ class Batches:
         mix: "none", or the kind of `mixing.blend`, which makes targets of two classes.
         patients: of the images, for networks that take `columns` of them as second input.
         columns: of `patients.encode`; none for networks that take images alone.
+        multiple: an epoch has a multiple of so many images, leaving out the last ones of its order.
     """
 
     paths: Sequence[Path]
@@ -56,17 +57,24 @@ class Batches:
     mix: str = "none"
     patients: Sequence[Patient] = ()
     columns: tuple[str, ...] = ()
+    multiple: int = 1
+
+    @property
+    def images(self) -> int:
+        """How many an epoch has."""
+        return len(self.paths) - len(self.paths) % self.multiple
 
     def __len__(self) -> int:
-        return -(-len(self.paths) // self.batch)
+        return -(-self.images // self.batch)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The rows of one epoch, int (N,), in the order in which they are seen."""
+        """The rows of one epoch, int (images,), in the order in which they are seen."""
         rows = len(self.paths)
         if self.ordered:
             return np.arange(rows)
         rng = np.random.default_rng([self.seed, epoch])
-        return rng.permutation(rows) if self.shares is None else rng.choice(rows, rows, p=self.shares)
+        order = rng.permutation(rows) if self.shares is None else rng.choice(rows, rows, p=self.shares)
+        return order[: self.images]
 
     def load(self, row: int, epoch: int, position: int) -> np.ndarray:
         """One augmented image, uint8 (size, size, 3).  Raises DatasetError, naming the file, if it is unreadable."""

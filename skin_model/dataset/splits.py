@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from skin_model import files
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.taxonomy import CODES
 
@@ -105,11 +106,10 @@ def read(path: Path, *, leaky: bool = False) -> pd.DataFrame:
 
 def write(split: pd.DataFrame, path: Path) -> None:
     """Write a split as CSV; the file appears complete or not at all."""
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    split.sort_values(["image_id", "part"]).to_csv(temporary, columns=list(COLUMNS), index=False, lineterminator="\n")
-    temporary.replace(path)
+    rows = split.sort_values(["image_id", "part"])
+    with files.whole(path) as partial:
+        rows.to_csv(partial, columns=list(COLUMNS), index=False, lineterminator="\n")
 
 
 def assign(table: pd.DataFrame, split: pd.DataFrame) -> pd.Series:
@@ -139,9 +139,16 @@ def place(table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """The rows of `table` with their `part`, in its order; an image comes as often as it stands in the split.
 
     Raises:
-        DatasetError: as `assign` does.
+        DatasetError: as `assign` does, or for images of the split that the table lacks.
     """
     assign(table, split.drop_duplicates("image_id"))
+    missing = sorted(set(split["image_id"]) - set(table["image_id"]))
+    if missing:
+        raise DatasetError(
+            f"{len(missing):,} of {split['image_id'].nunique():,} images of the split are not in this data set "
+            f"({_some(missing)}). Give the whole data set that the split was made of (its table or its images may be "
+            f"incomplete), {_MAKE_ONE}."
+        )
     return table.merge(split[["image_id", "part"]], on="image_id")
 
 

@@ -5,13 +5,23 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from skin_model.evaluation.localisation import BLOB
 from skin_model.explain.subject import Subject
 
 STEPS = 10  # of each curve, of equal numbers of pixels
 BLUR = 0.1  # of the side: standard deviation of the picture's blur from which insertion begins
-BLOB = 0.15  # of the side: standard deviation of the centred blob, the map of someone who has seen no picture
+DEPENDS = 0.25  # least loss of probability that shows a class to depend on what the picture holds
 RANDOM_CELLS = 7  # of a random map along each side, as coarse as most networks' feature maps
 COMPARED_CELLS = 24  # along each side at most: noise of single pixels is not counted as a change
+
+
+def depends(subject: Subject, target: int) -> bool:
+    """Whether a class hangs on what the picture holds: it is lost both in the blurred and in the plain picture.
+
+    A network has a class that it names where it sees nothing; for that one there is no place to find.
+    """
+    whole, from_blur, to_plain = subject.ask(3, _ends(subject).__getitem__)[:, target]
+    return bool(whole - max(from_blur, to_plain) >= DEPENDS)
 
 
 def insertion_deletion(
@@ -29,12 +39,10 @@ def insertion_deletion(
         maps: heat maps (h, w) of any size.
         random: source of the order where a map is even.
     """
-    image, side = subject.image, len(subject.square)
-    blurred = cv2.GaussianBlur(image, (0, 0), BLUR * side)
-    plain = np.broadcast_to(image.mean((0, 1)), image.shape)
+    side, ends = len(subject.square), _ends(subject)
+    image, blurred, plain = ends
     even = _resized(random_map(random), side)
     ranks = [_ranks(_resized(heat, side).astype(np.float64) + 1e-6 * even) for heat in maps]
-    ends = (image, blurred, plain)
 
     def variant(number: int) -> np.ndarray:
         if number < len(ends):
@@ -51,12 +59,6 @@ def insertion_deletion(
     return (inner + outer) / STEPS
 
 
-def energy_inside(heat_map: np.ndarray, mask: np.ndarray) -> float:
-    """Share of a map's heat inside a lesion's mask (Wang et al. 2020): bool (s, s) over the judged square."""
-    heat = _resized(heat_map, len(mask))
-    return float(heat[mask].sum() / heat.sum())
-
-
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
     """Rank correlation of two maps (h, w) of one grid; 0 where one of them is even."""
     from scipy.stats import rankdata
@@ -69,7 +71,7 @@ def similarity(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def centred_blob(side: int = 32) -> np.ndarray:
-    """A Gaussian blob of standard deviation `BLOB` in the middle, float32 (side, side)."""
+    """A blob in the middle, the map of someone who has seen no picture: float32 (side, side)."""
     along = (np.arange(side) + 0.5) / side - 0.5
     ray = np.exp(-(along**2) / (2 * BLOB**2))
     return np.outer(ray, ray).astype(np.float32)
@@ -78,6 +80,13 @@ def centred_blob(side: int = 32) -> np.ndarray:
 def random_map(random: np.random.Generator) -> np.ndarray:
     """A map of random cells, float32 (RANDOM_CELLS, RANDOM_CELLS) in [0, 1]."""
     return random.random((RANDOM_CELLS, RANDOM_CELLS), np.float32)
+
+
+def _ends(subject: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The picture, the blurred one from which insertion begins, and the plain one with which deletion ends."""
+    image = subject.image
+    blurred = cv2.GaussianBlur(image, (0, 0), BLUR * len(image))
+    return image, blurred, np.broadcast_to(image.mean((0, 1)), image.shape)
 
 
 def _resized(heat: np.ndarray, side: int) -> np.ndarray:

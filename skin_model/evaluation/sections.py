@@ -60,9 +60,13 @@ def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:
     def figure(key: str, value: float | None) -> str:
         return with_interval({"value": value, "interval": bounds.get(key)})
 
+    known = bounds.get("unit") != "image"
+    lesions = (
+        f"of {details['lesions']:,} lesions" if known else "(of which lesions is not known, so each counts as one)"
+    )
     decision, rates = evaluation["malignant"], details["fixed_rates"]
     found = [
-        f"{details['images']:,} images of {details['lesions']:,} lesions were scored; "
+        f"{details['images']:,} images {lesions} were scored; "
         f"{evaluation['n_excluded_seen']:,} were left out because the model had met them or their lesion.",
         f"At the operating point in use, {figure('malignant.sensitivity', decision['sensitivity'])} of the malignant "
         f"images are referred and {figure('malignant.specificity', decision['specificity'])} of the benign ones are "

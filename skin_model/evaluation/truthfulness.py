@@ -23,6 +23,8 @@ FIGURES = {
     "noise": "alike under small noise",
 }
 _SENTENCES = (
+    "Measured for the likeliest class of pictures, one per lesion, that the model never saw. Pictures that keep it "
+    "when they are blurred or plain were passed over: what the network names where it sees nothing has no place.",
     "Insertion and deletion: area under the curve of the likeliest class's probability while a map's pixels are put "
     "into a blurred picture (more is better) or taken out of the picture (less is better). Their difference is "
     "compared with that of a blob in the middle and of a random map on the same pictures.",
@@ -66,9 +68,9 @@ def sentence(figures: dict[str, Any] | None) -> str:
     better = gain["interval"][0] > 0
     versus = "better" if better else "not proven better"
     said = (
-        f"Measured on {figures['images']} pictures the model never saw: {versus} than a blob in the middle at finding "
-        f"what decides ({with_interval(gain)}), rank correlation {with_interval(alike, digits=2)} with the map of a "
-        "network that has forgotten everything"
+        f"Measured on {figures['images']} pictures the model never saw and whose class hangs on what they show: "
+        f"{versus} than a blob in the middle at finding what decides ({with_interval(gain)}), rank correlation "
+        f"{with_interval(alike, digits=2)} with the map of a network that has forgotten everything"
     )
     if "energy" in figures:
         said += f", {100 * figures['energy']['value']:.0f} % of its heat inside the lesion"
@@ -93,8 +95,6 @@ def _figure(name: str, own: dict[str, float], row: dict[str, dict[str, float]]) 
     if name.startswith("over_"):
         other = row[name.removeprefix("over_")]
         return (own["insertion"] - own["deletion"]) - (other["insertion"] - other["deletion"])
-    if name == "energy_over_blob":
-        return own.get("energy", np.nan) - row["blob"].get("energy", np.nan)
     return own.get(name, np.nan)
 
 

@@ -55,7 +55,7 @@ def contours(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray
     thin = max(1, round(side / 220))
     for level in CONTOURS:
         lines, _ = cv2.findContours((heat >= level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, lines, -1, (11, 29, 38), 3 * thin, cv2.LINE_AA)
+        cv2.drawContours(drawn, lines, -1, (11, 29, 38), thin + 2, cv2.LINE_AA)
         cv2.drawContours(drawn, lines, -1, colour(level), thin, cv2.LINE_AA)
     square[:] = cv2.addWeighted(drawn, opacity, square, 1 - opacity, 0)
     return picture

@@ -2,8 +2,10 @@
 
 import fcntl
 import hashlib
+import importlib
 import logging
 import os
+import random
 import signal
 import socket
 import threading
@@ -65,6 +67,7 @@ def launch(workflows: Mapping[str, Workflow], executor: str, address: str) -> No
     """Let DBOS take jobs from the queues in threads of this process."""
     from dbos import DBOS, DBOSConfig
 
+    _leave_random_alone()
     config = DBOSConfig(
         name=APPLICATION, system_database_url=address, executor_id=executor, application_version=VERSION,
         log_level="WARNING",
@@ -75,6 +78,17 @@ def launch(workflows: Mapping[str, Workflow], executor: str, address: str) -> No
     DBOS.launch()
     DBOS.register_queue(WORK, worker_concurrency=1, polling_interval_sec=POLL, on_conflict="always_update")
     DBOS.register_queue(PLANS, worker_concurrency=8, polling_interval_sec=POLL, on_conflict="always_update")
+
+
+def _leave_random_alone() -> None:
+    """Give DBOS a random generator of its own.
+
+    Its threads draw from Python's global one all the time; a draw between the seeding of a training and the building of
+    its network would change the network's first weights, and no run could be repeated.
+    """
+    own = random.Random()
+    for name in ("_queue", "_scheduler", "_sys_db", "_workflow_commands"):
+        vars(importlib.import_module(f"dbos.{name}"))["random"] = own
 
 
 def slot_file(home: Path, number: int = 0) -> Path:

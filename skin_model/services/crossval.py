@@ -21,7 +21,7 @@ from skin_model.inference import VIEWS
 from skin_model.services import runs, teaching, training
 from skin_model.services.runs import SharedSplit, Watch
 from skin_model.taxonomy import CODES
-from skin_model.training.state import RunState
+from skin_model.training.state import RunState, ancestors
 
 SENSITIVITY = 0.95  # for malignant calibration images, as `bundle` takes it by default
 LOGS = [f"log_p_{code}" for code in CODES]
@@ -123,7 +123,7 @@ def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: Trainin
     names = wanted or shared.folds
     runs.check_classes(shared, (*names, "calibration"))
     for name in names:
-        runs.check_start(_of_fold(config, name), shared.fingerprint)
+        ancestors(_of_fold(config, name), shared.fingerprint)
     return names
 
 

@@ -58,13 +58,16 @@ def find_lookalikes(
     return listed
 
 
-def split(*, folder: Path, file: Path, seed: int = 0, reviewed: Path | None = None) -> tuple[pd.DataFrame, str]:
+def split(
+    *, folder: Path, file: Path, seed: int = 0, folds: int = 5, reviewed: Path | None = None
+) -> tuple[pd.DataFrame, str]:
     """Divide a data set by lesion and write the table; returns it with its fingerprint.
 
     Args:
         folder: HAM10000 or ISIC challenge folder.
         file: the table to write.
         seed: the same seed and images give the same split.
+        folds: 2 to 10; each class needs two lesions more than there are folds.
         reviewed: the list of `find_lookalikes` after a review; what it calls one lesion stays in one part.
 
     Raises:
@@ -73,6 +76,6 @@ def split(*, folder: Path, file: Path, seed: int = 0, reviewed: Path | None = No
     data = ham10000.read(folder).table
     if reviewed is not None:
         data = lookalikes.merge(data, lookalikes.read_review(reviewed))
-    table = splits.draw(data, seed=seed)
+    table = splits.draw(data, seed=seed, folds=folds)
     splits.write(table, file)
     return table, splits.fingerprint(table)

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from skin_model import bundle, conversion, imaging
+from skin_model import bundle, conversion
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.errors import DatasetError
-from skin_model.evaluation import faithfulness, truthfulness
+from skin_model.evaluation import faithfulness, localisation, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
 from skin_model.explain.subject import OnProgress, Subject, idle
@@ -38,22 +37,24 @@ def check(
     Args:
         classifier: a seven-class model.
         data: HAM10000; with its lesion masks the share of heat inside the lesion is measured too.
-        images: how many lesions the model has never met to draw, one picture of each.
+        images: how many lesions the model has never met to draw, one picture of each; pictures whose likeliest class
+            does not hang on what they hold are passed over (see `faithfulness.depends`).
         slow_images: on how many of these the slow methods are measured.
         seed: of the draw.
         on_progress: told of pictures done.
 
     Raises:
         BundleError: a model without the seven classes.
-        DatasetError: the model has met every lesion of the data set.
+        DatasetError: the model has met every lesion of the data set, or none of the others can tell anything.
     """
     classifier.require_diagnosis()
-    table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)[:images]
-    rows = list(measured(classifier, table, slow_images, on_progress))
+    table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
+    rows, looked_at = measure(classifier, table, images, slow_images, on_progress)
     return {
         "model_version": classifier.manifest.model_version,
         "data": ham10000.source_name(table),
         "images": len(rows),
+        "looked_at": looked_at,
         "seed": seed,
         "methods": truthfulness.summarise(rows),
     }
@@ -81,56 +82,73 @@ def unseen(table: pd.DataFrame, made: Bundle) -> pd.DataFrame:
     return fresh.sort_values("image_id").drop_duplicates("lesion_id")
 
 
-def measured(classifier: Classifier, table: pd.DataFrame, slow_images: int, on_progress: OnProgress) -> Iterator[Row]:
-    """The figures of each picture of a table with `path` and `mask`, the slow methods on the first `slow_images`."""
+def measure(
+    classifier: Classifier, table: pd.DataFrame, images: int, slow_images: int, on_progress: OnProgress = idle
+) -> tuple[list[Row], int]:
+    """The figures of the first `images` fit pictures of a table with `path` and `mask`, and how many were looked at.
+
+    The slow methods are measured on the first `slow_images` of these.
+    """
+    rows: list[Row] = []
+    looked_at, random, size = 0, np.random.default_rng(0), classifier.manifest.size
     with _forgetful(classifier.bundle) as controls:
-        loaded = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
-        for number, (item, mask) in enumerate(zip(loaded, table["mask"], strict=True)):
-            on_progress(number, len(table))
-            methods = [key for key, method in METHODS.items() if number < slow_images or not method.slow]
-            yield _row(item.square, _mask(mask, classifier.manifest.size), methods, classifier, controls, number)
-        on_progress(len(table), len(table))
+        loaded = prediction.readable(prediction.load(table["path"], size, masks=table["mask"]))
+        for item in loaded:
+            if len(rows) == images:
+                break
+            on_progress(len(rows), images)
+            looked_at += 1
+            subject = explaining.subject(item.square, classifier)
+            target = int(classifier.outputs(subject.image[None])[0].argmax())
+            if faithfulness.depends(subject, target):
+                methods = [key for key, method in METHODS.items() if len(rows) < slow_images or not method.slow]
+                own = _maps(subject, target, methods)
+                row = _alike(own, item.square, target, classifier, controls, random)
+                _trace(row, own, subject, target, item.mask, random)
+                rows.append(row)
+    if not rows:
+        raise DatasetError(
+            f"None of {looked_at} pictures loses its likeliest class when it is blurred, so nothing can be measured. "
+            "Give other pictures."
+        )
+    on_progress(images, images)
+    return rows, looked_at
 
 
-def _row(
-    square: np.ndarray, mask: np.ndarray | None, methods: list[str], classifier: Classifier,
-    controls: dict[str, Classifier], seed: int,
+def _alike(
+    own: dict[str, np.ndarray], square: np.ndarray, target: int, classifier: Classifier,
+    controls: dict[str, Classifier], random: np.random.Generator,
 ) -> Row:  # fmt: skip
-    """All figures of one picture, for the class that is likeliest in its unturned view; none for an empty map."""
-    random = np.random.default_rng(seed)
-    subject = explaining.subject(square, classifier)
-    target = int(classifier.outputs(subject.image[None])[0].argmax())
-    row: Row = {key: {} for key in methods}
-    own = {key: heat for key, heat in _maps(subject, target, methods).items() if heat.any()}
+    """How alike each map, unless empty, is to those under noise and of the controls."""
+    row: Row = {key: {} for key in own}
     noisy = np.clip(np.rint(square + random.normal(0, NOISE, square.shape)), 0, 255).astype(np.uint8)
     others = {"noise": explaining.subject(noisy, classifier)}
     others |= {name: explaining.subject(square, control) for name, control in controls.items()}
     for name, other in others.items():
-        compared = [key for key in own if name != "head" or not METHODS[key].slow]
-        for key, heat in _maps(other, target, compared).items():
+        keys = [key for key, heat in own.items() if heat.any() and (name != "head" or not METHODS[key].slow)]
+        for key, heat in _maps(other, target, keys).items():
             row[key][name] = faithfulness.similarity(own[key], heat)
-    maps = own | {"blob": faithfulness.centred_blob(), "random": faithfulness.random_map(random)}
+    return row
+
+
+def _trace(
+    row: Row, own: dict[str, np.ndarray], subject: Subject, target: int, mask: np.ndarray | None,
+    random: np.random.Generator,
+) -> None:  # fmt: skip
+    """Add to a picture's row whether each map, unless empty, finds what decides, and where its heat lies."""
+    maps = {key: heat for key, heat in own.items() if heat.any()}
+    maps |= {"blob": faithfulness.centred_blob(), "random": faithfulness.random_map(random)}
     areas = faithfulness.insertion_deletion(subject, target, list(maps.values()), random)
     for (key, heat), (insertion, deletion) in zip(maps.items(), areas, strict=True):
         row.setdefault(key, {}).update(insertion=float(insertion), deletion=float(deletion))
-        if mask is not None and mask.any():
-            row[key]["energy"] = faithfulness.energy_inside(heat, mask)
-    return row
+        look = None if mask is None else localisation.look(heat, mask)
+        if look is not None:
+            row[key] |= {"energy": look.inside, "energy_over_blob": look.inside - look.blob}
 
 
 def _maps(subject: Subject, target: int, methods: Iterable[str]) -> dict[str, np.ndarray]:
     code = CODES[target]
     return {key: METHODS[key].explain(subject, code, idle)[code].heat_map for key in methods}
-
-
-def _mask(path: Path | None, size: int) -> np.ndarray | None:
-    """A lesion's mask over the judged square, bool (size, size)."""
-    if path is None:
-        return None
-    drawn = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if drawn is None:
-        raise DatasetError(f"The mask {path.name} cannot be read. Take it out of the data set, or restore it.")
-    return imaging.centre(imaging.fit(drawn, size)) > 127
 
 
 @contextmanager

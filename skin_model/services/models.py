@@ -18,7 +18,7 @@ import pandas as pd
 
 from skin_model import bundle, conversion, imaging
 from skin_model.bundle import Bundle, Manifest
-from skin_model.dataset import ham10000, splits
+from skin_model.dataset import ham10000, leaks, splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
@@ -41,6 +41,7 @@ def make_bundle(
     views: int = 1,
     sensitivity: float = 0.95,
     on_stage: OnStage = lambda _: None,
+    on_check: Callable[[int, int], None] | None = None,
 ) -> Bundle:
     """Turn a training's best network into a bundle: convert, compare, calibrate, evaluate on the test part, describe.
 
@@ -53,13 +54,15 @@ def make_bundle(
         views: flipped and turned views to average.
         sensitivity: for malignant images of the calibration part; decides the operating point.
         on_stage: told of each stage.
+        on_check: told of (images done, images in all) while the guard against leaks compares pixels.
 
     Raises:
         BundleError, ConfigurationError, DatasetError, TrainingError: with a sentence on what to mend.
     """
     stages = _check_order(run, out, views, sensitivity)
-    dataset, split = ham10000.read(data), splits.read(run / "split.csv")
-    table = _with_parts(dataset.table, split, stages)
+    on_stage("looking for leaks")
+    table = _guarded(data, run, stages[-1].split, on_check)
+    model = conversion.load_keras(run / "best.keras")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-unfinished-") as temporary:
         folder = Path(temporary) / out.name
@@ -69,7 +72,6 @@ def make_bundle(
         on_stage("hashing the images the model has met")
         _write_seen(table[table.part != "test"], folder / "seen.csv.gz")
         on_stage("converting to the serving form and comparing both")
-        model = conversion.load_keras(folder / "network.keras")
         conversion.convert(model, folder)
         if part := PatientPart.of(model, stages[-1].config.columns):
             part.save(folder / "patient.npz")
@@ -103,17 +105,19 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
     return stages
 
 
-def _with_parts(table: pd.DataFrame, split: pd.DataFrame, stages: list[RunState]) -> pd.DataFrame:
-    """The table with each row's `part`; every image of the split must be there, or the seen list would lack some."""
-    if splits.fingerprint(split) != stages[-1].split:
+def _guarded(data: Path, run: Path, fingerprint: str, on_check: Callable[[int, int], None] | None) -> pd.DataFrame:
+    """The data set's rows with their `part`; refuses a split that leaks, whatever the training was told to accept."""
+    table, split = ham10000.read(data).table, splits.read(run / "split.csv", leaky=True)
+    if splits.fingerprint(split) != fingerprint:
         raise TrainingError("split.csv in the run's folder was changed after the training; restore it.")
-    missing = sorted(set(split["image_id"]) - set(table["image_id"]))
-    if missing:
+    placed = splits.place(table, split)
+    if lacking := sorted({"calibration", "test"} - set(placed["part"])):
         raise DatasetError(
-            f"{len(missing)} images of the training's split are not in this data set, for example {missing[0]}. "
-            "Give the folder that the training used."
+            f"The training's split has no {' and no '.join(lacking)} part, and a model is calibrated on the one and "
+            "measured on the other. Train with a split of `python -m skin_model dataset split`."
         )
-    return table.assign(part=splits.assign(table, split))
+    leaks.refuse(table, split, on_check)
+    return placed
 
 
 def _write_seen(met: pd.DataFrame, path: Path) -> None:

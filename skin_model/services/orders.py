@@ -34,6 +34,7 @@ from skin_model.training.state import RunState, write_state
 
 EPOCH = "epoch"  # name of the step that each finished epoch leaves
 IN_USE = "model in use"  # as starting weights
+NOT_HERE = {"weights", "teachers"}  # settings of the shipped model that name files of where it was made
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
@@ -68,9 +69,9 @@ def starting_weights() -> dict[str, str | None]:
 
 
 def defaults() -> TrainingConfig:
-    """The settings of the model that is shipped, its starting weights left out."""
+    """The settings of the model that is shipped, but for starting weights and teachers."""
     shipped = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))["training"]
-    known = {field.name for field in fields(TrainingConfig)} - {"weights"}
+    known = {field.name for field in fields(TrainingConfig)} - NOT_HERE
     return TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
 
 
@@ -82,7 +83,8 @@ def check(*, data_set: DataSet, config: TrainingConfig) -> None:
         TrainingError: the folder is not there.
     """
     parts = data_set.summary["parts"]
-    if config.validation not in parts:
+    validated = [] if config.validation == "none" else [config.validation]
+    if validated and config.validation not in parts:
         raise ConfigurationError(f"{data_set.name} has the parts {', '.join(parts)}, but no {config.validation}.")
     trained = [part for part in parts if part.startswith("fold") and part != config.validation]
     images = sum(parts[part][code][0] for part in trained for code in CODES)
@@ -90,8 +92,8 @@ def check(*, data_set: DataSet, config: TrainingConfig) -> None:
         raise ConfigurationError(
             f"batch must be at most {images}, the number of training images; {config.batch} given."
         )
-    for part in ([*trained], [config.validation], ["calibration"], ["test"]):
-        empty = [code for code in CODES if not sum(parts.get(name, {}).get(code, [0])[0] for name in part)]
+    for part in (trained, validated, ["calibration"], ["test"]):
+        empty = [code for code in CODES if part and not sum(parts.get(name, {}).get(code, [0])[0] for name in part)]
         if empty:
             raise ConfigurationError(f"No {'training' if len(part) > 1 else part[0]} image of {', '.join(empty)}.")
     if not data_set.folder.is_dir():
@@ -182,7 +184,7 @@ def _order(data_set: DataSet, config: TrainingConfig, views: int, sensitivity: f
         raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
     if config.weights == IN_USE:
         config = replace(config, weights=_weights_in_use(data_set, config))
-    validation = sum(images for images, _ in data_set.summary["parts"][config.validation].values())
+    validation = sum(images for images, _ in data_set.summary["parts"].get(config.validation, {}).values())
     return {
         "data_set": data_set.id,
         "data": data_set.name,
@@ -216,7 +218,7 @@ def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:
         )
     folder = settings.load().runs / manifest.model_version
     if not (folder / "run.json").is_file():
-        known = {field.name for field in fields(TrainingConfig)} - {"weights"}
+        known = {field.name for field in fields(TrainingConfig)} - NOT_HERE
         trained = TrainingConfig(**{k: v for k, v in manifest.training.items() if k in known})
         rows = pd.read_csv(made.path("history.csv")).to_dict("records")
         history = tuple(EpochRecord(**{str(key): value for key, value in row.items()}) for row in rows)

@@ -36,14 +36,11 @@ _DISCLAIMER = (
 
 
 def write(folder: Path, evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[str, Any]) -> None:
-    """Write report.json, which holds what is given here, and report.html, the page; each whole or not at all."""
+    """Write report.json, which holds what is given here, and report.html, the page: both, or neither."""
     whole = evaluation | {"source": source, "details": details}
-    for name, text in (
-        ("report.json", json.dumps(whole, indent=1) + "\n"),
-        ("report.html", html(evaluation, details, source=source)),
-    ):
-        with files.whole(folder / name) as partial:
-            partial.write_text(text, encoding="utf-8")
+    with files.whole(folder / "report.html") as of_page, files.whole(folder / "report.json") as of_figures:
+        of_figures.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        of_page.write_text(html(evaluation, details, source=source), encoding="utf-8")
 
 
 def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[str, Any]) -> str:

@@ -9,9 +9,8 @@ import pandas as pd
 
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.entities import EpochRecord, TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError, TrainingError
+from skin_model.errors import DatasetError, TrainingError
 from skin_model.taxonomy import CODES
-from skin_model.training.state import ancestors
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,14 @@ def share(
     return found
 
 
+def check_validation(config: TrainingConfig, parts: set[str]) -> None:
+    """Refuse a validation fold that is not among the split's parts, named in the DatasetError."""
+    if config.validation not in {"none", *parts}:
+        raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(parts))}.")
+
+
 def check_classes(shared: SharedSplit, parts: tuple[str, ...]) -> None:
-    """Refuse parts in which a diagnosis has no lesion, before hours are spent.
+    """Refuse parts in which a diagnosis has no lesion, and folds left to learn from, before hours are spent.
 
     Raises:
         DatasetError: naming the diagnoses, the parts, and how many lesions there are in all folds.
@@ -94,6 +99,11 @@ def check_classes(shared: SharedSplit, parts: tuple[str, ...]) -> None:
     table = shared.table.assign(lesion=splits.lesions(shared.table))
     lesions = table.groupby(["dx", "part"])["lesion"].nunique().unstack(fill_value=0)
     lesions = lesions.reindex(index=list(CODES), columns=[*shared.folds, "calibration"], fill_value=0)
+    for fold in set(parts) & set(shared.folds):
+        others = [name for name in shared.folds if name != fold]
+        if not set(others) & set(parts):  # else one of them is looked at by itself
+            lesions["the other folds"] = lesions[others].sum(axis=1)
+            parts = (*parts, "the other folds")
     lacking = [
         f"{code} has none in {', '.join(empty)} ({lesions.loc[code, list(shared.folds)].sum()} in all folds)"
         for code in CODES
@@ -104,23 +114,6 @@ def check_classes(shared: SharedSplit, parts: tuple[str, ...]) -> None:
             f"Each diagnosis needs a lesion in each of {', '.join(parts)}, but {'; '.join(lacking)}. "
             "Add images of these, or use a split with fewer folds."
         )
-
-
-def check_start(config: TrainingConfig, fingerprint: str) -> None:
-    """Refuse starting weights that were learned from lesions of the fold that is to measure them.
-
-    Raises:
-        ConfigurationError: naming the two folds.
-        TrainingError: weights of unknown training or of another split.
-    """
-    for parent in ancestors(config, fingerprint):
-        if parent.config.validation != config.validation:
-            raise ConfigurationError(
-                f"{config.weights} was validated on {parent.config.validation}, so it has learned from lesions of "
-                f"{config.validation} and its figures there would flatter it. Start from a training validated on "
-                f"{config.validation}; `crossval` puts each fold's name in place of {{fold}}: "
-                "--weights OTHER/{fold}/best.keras."
-            )
 
 
 def release() -> None:

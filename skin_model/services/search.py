@@ -12,7 +12,7 @@ from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.services import runs, study, training
 from skin_model.services.runs import Watch
-from skin_model.training.state import read_state, score
+from skin_model.training.state import ancestors, read_state, score
 
 if TYPE_CHECKING:
     import optuna
@@ -69,8 +69,9 @@ def search(
         shared = runs.share(
             data=data, out=out, split=split, seed=config.seed, started=resume, guard=True, watch=watch
         )  # fmt: skip
-        runs.check_classes(shared, tuple(fold for fold in shared.folds if fold == config.validation))
-        runs.check_start(config, shared.fingerprint)
+        runs.check_validation(config, set(shared.table["part"]))
+        runs.check_classes(shared, (config.validation,))
+        ancestors(config, shared.fingerprint)
         with study.opened(out, config.epochs) as known:
             study.remember(known, config, shared.fingerprint, names)
             for number in range(trials):

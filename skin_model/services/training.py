@@ -5,8 +5,7 @@ from pathlib import Path
 
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.entities import TrainingConfig
-from skin_model.errors import DatasetError
-from skin_model.services import teaching
+from skin_model.services import runs, teaching
 from skin_model.training import run
 
 
@@ -52,8 +51,7 @@ def train(
         parts = splits.draw(table, seed=config.seed)
     rows = splits.place(table, parts)
     part, validated = rows["part"], config.validation != "none"
-    if validated and config.validation not in set(part):
-        raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(set(part)))}.")
+    runs.check_validation(config, set(part))
     if config.teachers:
         teaching.check(config, splits.fingerprint(parts))
     if guard:

@@ -7,9 +7,10 @@ dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an un
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from skin_model.dataset.labels import TAUGHT, class_counts, loss_weights, oversa
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.training import devices
 from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
@@ -66,12 +68,16 @@ def train(
 
         cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
         keras.utils.set_random_seed(config.seed)
-        model = _model(state, folder, train_batches)
-        if state.epoch:
-            _settle(state, model, folder)
-        else:  # only now: what was refused above leaves no run in the folder
-            write_state(state, folder)
-        return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+        with devices.shared(config.batch) as sharing:
+            train_batches = replace(train_batches, multiple=sharing)
+            model = _model(state, folder, train_batches)
+            if sharing > 1:
+                devices.synchronise(model)
+            if state.epoch:
+                _settle(state, model, folder)
+            else:  # only now: what was refused above leaves no run in the folder
+                write_state(state, folder)
+            return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
 
 
 def _go_on(
@@ -166,7 +172,7 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
         registered()
         try:
             return keras.saving.load_model(_checkpoint(folder, state.epoch))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError, BadZipFile) as error:
             raise TrainingError(
                 f"The checkpoint of epoch {state.epoch} in {folder} is missing or damaged ({error}). "
                 "Start a new training."
@@ -234,7 +240,8 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
     if state.best_epoch == state.epoch:
         with averaged(model):
             _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
-    pd.DataFrame([asdict(r) for r in state.history]).to_csv(folder / "history.csv", index=False)
+    with files.whole(folder / "history.csv") as partial:
+        pd.DataFrame([asdict(r) for r in state.history]).to_csv(partial, index=False)
     for old in folder.glob("checkpoint-*.keras"):
         if state.finished or old != _checkpoint(folder, state.epoch):
             old.unlink()

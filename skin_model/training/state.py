@@ -8,7 +8,7 @@ import numpy as np
 
 from skin_model import files
 from skin_model.entities import EpochRecord, TrainingConfig
-from skin_model.errors import TrainingError
+from skin_model.errors import ConfigurationError, TrainingError
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def lineage(folder: Path) -> list[RunState]:
     Raises:
         TrainingError: where one of them is gone, or was made on another split: its network may have been trained on
             what is a test lesion here.
+        ConfigurationError: where one has learned from lesions of the fold that measured a later one.
     """
     state = read_state(folder)
     return [*ancestors(state.config, state.split), state]
@@ -80,6 +81,7 @@ def ancestors(config: TrainingConfig, split: str) -> list[RunState]:
 
     Raises:
         TrainingError: as `lineage` does.
+        ConfigurationError: the weights were learned from lesions of the fold that is to measure the training.
     """
     if not (config.weights and config.weights.endswith(".keras")):
         return []
@@ -94,6 +96,14 @@ def ancestors(config: TrainingConfig, split: str) -> list[RunState]:
         raise TrainingError(
             f"{config.weights} was trained on another split, so it may have met test lesions of this one. "
             "Give the same --split to both trainings."
+        )
+    fold, met = config.validation, runs[-1].config.validation
+    if fold not in ("none", met):
+        was = "trained on all folds" if met == "none" else f"validated on {met}"
+        raise ConfigurationError(
+            f"{config.weights} was {was}, so it has learned from lesions of {fold} and its figures there would "
+            f"flatter it. Start from a training validated on {fold}; `crossval` puts each fold's name in place of "
+            "{fold}: --weights OTHER/{fold}/best.keras."
         )
     return runs
 

@@ -31,7 +31,12 @@ from skin_model.taxonomy import BY_CODE, CODES, DIAGNOSES
 Visit = Callable[..., Page]
 Shoot = Callable[[str], None]
 ROOT = Path(__file__).resolve().parents[2]
-HEADINGS = {"": "A second look at a pigmented lesion", "analyse": "Analyse an image"}
+HEADINGS = {
+    "": "A second look at a pigmented lesion",
+    "analyse": "Analyse an image",
+    "models": "Models",
+    "training": "Train a model",
+}
 ADDRESSES = ["", *sorted(path.stem for path in (ROOT / "pages").glob("*.py"))]
 DISCLAIMER = ("not a diagnosis", "Not cleared as a medical device", "research and education")
 STRENGTH = 0.45  # of the map, before the slider is touched

@@ -113,10 +113,11 @@ def test_a_method_that_failed_its_check_is_offered_only_on_demand_and_says_so(ma
 
 def test_maps_can_be_drawn_as_contours_and_weaker(maps: Explaining) -> None:
     app = analysed()
+    next(s for s in app.slider if s.label == "Strength").set_value(20).run()
+    assert maps.painted[-1] == ("Heat map", 0.2)
     (style,) = app.get("button_group")
     style.set_value("Contours").run()
-    next(s for s in app.slider if s.label == "Strength").set_value(20).run()
-    assert maps.painted[-1] == ("Contours", 0.2)
+    assert maps.painted[-1] == ("Contours", 1.0)
     assert "25&nbsp;%" in words(app)
 
 

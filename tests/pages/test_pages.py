@@ -161,8 +161,8 @@ def test_a_failed_model_is_explained_and_nothing_can_be_analysed(services: Servi
     app = open_page(page)
     assert "The model's file is damaged; put the bundle back." in app.error[0].value
     assert not app.file_uploader
-    assert not app.button
     assert not services.analysed
+    assert page == "pages/training.py" or not app.button  # a better model can still be trained
 
 
 def test_the_home_page_says_how_good_the_model_is_with_intervals_and_numbers_of_images(
