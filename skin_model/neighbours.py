@@ -64,8 +64,8 @@ class Axes:
         variances = np.maximum(variances[::-1], _TINY)
         kept = min(AXES, len(embeddings) - 1, rooted.shape[1])
         rest = float(variances[kept:].mean()) if kept < len(variances) else _TINY
-        found = mean, directions[:, ::-1][:, :kept], variances[:kept]
-        return cls(*(np.ascontiguousarray(array, dtype=np.float32) for array in found), rest)
+        strongest = np.ascontiguousarray(directions[:, ::-1][:, :kept], dtype=np.float32)
+        return cls(mean.astype(np.float32), strongest, variances[:kept].astype(np.float32), rest)
 
     def __call__(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates (N, K) of embeddings (N, D), and the squared length (N,) of what no axis holds."""
@@ -133,8 +133,8 @@ class References:
         found = self.look_up(embeddings)
         strangeness = np.array([one.strangeness for one in found])
         usual = float(np.median([case.distance for one in found for case in one.similar])) * self.usual
-        limits = tuple(_limit(strangeness, lesions, share) for share in (CARE_BEYOND, REFUSE_BEYOND))
-        return replace(self, usual=usual, limits=limits)
+        care, refuse = (_limit(strangeness, lesions, share) for share in (CARE_BEYOND, REFUSE_BEYOND))
+        return replace(self, usual=usual, limits=(care, refuse))
 
     def look_up(self, embeddings: np.ndarray) -> list[Neighbourhood]:
         """Where pictures with the embeddings (N, D) lie."""

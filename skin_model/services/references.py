@@ -16,10 +16,12 @@ def write_references(classifier: Classifier, table: pd.DataFrame, path: Path) ->
 
     Args:
         classifier: the model.
-        table: with image_id, lesion_id, dx, dx_type, path and part; the parts called fold... were learned from.
+        table: with image_id, lesion_id, dx, dx_type, path and part; the parts called fold... were learned from, but
+            for the one that chose the best epoch.
         path: the file.
     """
-    learned = table[table["part"].str.startswith("fold")].drop_duplicates("lesion_id").reset_index(drop=True)
+    learned = table[table["part"].str.startswith("fold") & (table["part"] != classifier.manifest.data["validation"])]
+    learned = learned.drop_duplicates("lesion_id").reset_index(drop=True)
     held = table[table["part"] == "calibration"].reset_index(drop=True)
     references = References.of(
         _embeddings(classifier, learned),
