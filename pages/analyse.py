@@ -1,13 +1,14 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.ui import explanations, trust, widgets
+from pages.ui import explanations, reasons, second_look, trust, widgets
 from pages.ui.frame import begin_page, explain_failure
 from pages.ui.similar import similar_cases
 from skin_model.charts import display_copy, percent
@@ -112,6 +113,13 @@ def judge(name: str, source: bytes | Path, example: Example | None = None) -> No
 def keep(name: str, size: tuple[int, int], found: Analysis, example: Example | None) -> None:
     if state.summary is not None:
         st.session_state.shown = widgets.Shown(name, size, found, state.summary, example)
+        st.session_state.asking = analysis.ask_first()
+
+
+def impressed(chosen: str) -> None:
+    """The user's own impression is there: the answer may be shown beside it."""
+    st.session_state.asking = False
+    st.session_state.shown = replace(st.session_state.shown, impression=chosen)
 
 
 def judge_anyway(withheld: trust.Withheld) -> None:
@@ -134,12 +142,13 @@ def offer_examples() -> None:
 
 
 def show(shown: widgets.Shown) -> None:
-    """Can it be judged, decision, picture beside probabilities and controls, then what unfolds."""
+    """Can it be judged, what is it likely, what to do; then, unfolding, why and what else looks like this."""
     key = shown.analysis.image.sha256
     used = shown.analysis.for_patient is not None
     shown = shown.of(entered(key))
     trust.gate(shown.analysis.quality)
     widgets.decision(shown)
+    second_look.told(shown)
     left, right = st.columns([6, 5], gap="large")
     with right:
         widgets.probabilities(shown)
@@ -148,6 +157,7 @@ def show(shown: widgets.Shown) -> None:
         widgets.picture_under_map(shown, target, opacity)
     trust.certainty(shown)
     trust.deciding(shown)
+    reasons.top_three(shown)
     explanations.others(shown)
     similar_cases(shown)
     with st.expander("Patient (optional)"):
@@ -194,7 +204,10 @@ if explain_failure(state):
 take_in(ready=state.status == "ready")
 if "shown" in st.session_state:
     with st.container(key="result"):
-        show(st.session_state.shown)
+        if st.session_state.asking:
+            second_look.ask(st.session_state.shown, impressed)
+        else:
+            show(st.session_state.shown)
 elif "withheld" in st.session_state:
     with st.container(key="result"):
         trust.not_judged(st.session_state.withheld, judge_anyway)

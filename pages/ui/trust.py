@@ -10,7 +10,7 @@ from skin_model import charts
 from skin_model.charts import marked_name, percent
 from skin_model.entities import CARE, FINE, Example, NotJudged, QualityReport
 from skin_model.errors import SkinModelError
-from skin_model.services import trust
+from skin_model.services import costs, registered, trust
 from skin_model.taxonomy import BY_CODE
 
 Rate = tuple[float, float, float]
@@ -154,30 +154,66 @@ def deciding(shown: Shown) -> None:
 
 def _own_terms(shown: Shown, point: trust.OperatingPoint, learned: float) -> None:
     """What the answer means where malignancy is as common, and a missed one as dear, as the clinic says."""
-    left, right = st.columns(2)
-    own = left.number_input(
+    own = st.number_input(
         "Of 100 lesions that you photograph, how many are malignant?", 0.1, 99.0, round(100 * learned, 1), step=1.0,
-        format="%.3g", key="prevalence", help=f"In the test part {100 * learned:.0f} of 100 are.",
+        format="%.3g", key="prevalence", help=f"In the test part {100 * learned:.0f} of 100 are.", width=420,
     ) / 100  # fmt: skip
-    price = right.number_input(
-        "How many unneeded referrals is one missed malignancy worth to you?", 1, 1000, None,
-        placeholder="not stated", key="price",
-    )  # fmt: skip
     positive, negative = point.predictive_values(own)
-    malignant = shown.analysis.prediction.malignant_probability
-    adjusted = trust.at_prevalence(probability=malignant, learned=learned, own=own)
+    prediction = shown.analysis.prediction
+    adjusted = trust.at_prevalence(prediction=prediction, learned=learned, own=own)
+    malignant = sum(adjusted[code] for code in costs.MALIGNANT)
     st.markdown(
         f"Where {100 * own:.3g} of 100 are malignant: of 100 lesions referred at this operating point "
         f"**{whole(positive)}** are malignant, and of 1,000 not referred **{1000 * negative:.0f}** are malignant all "
-        f"the same. The malignant probability of this lesion, {percent(malignant)}, becomes **{percent(adjusted)}**."
+        f"the same. The malignant probability of this lesion, {percent(prediction.malignant_probability)}, becomes "
+        f"**{percent(malignant)}**."
     )
-    if price is not None:
-        needed = 1 / (1 + price)
-        decided = "refer" if adjusted >= needed else "do not refer for this picture's sake"
-        st.markdown(
-            f"If missing one is as bad as {price} unneeded referrals, referring pays from {percent(needed)} on: "
-            f"**{decided}**."
-        )
+    try:
+        table = costs.current()
+    except SkinModelError as error:
+        st.error(str(error))
+        return
+    if table is not None:
+        st.markdown(_weighed(adjusted, table, refer=prediction.refer))
+    _set_costs(table)
+
+
+def _weighed(probabilities: dict[str, float], table: costs.Costs, *, refer: bool) -> str:
+    """The decision that follows from the department's costs."""
+    not_referring = costs.of_not_referring(probabilities=probabilities, costs=table)
+    referring = costs.of_referring(probabilities=probabilities)
+    decided = not_referring >= referring
+    verdict = "refer" if decided else "not referring costs less, which does not rule out malignancy"
+    differs = "" if decided == refer else " This differs from the decision at the operating point."
+    return (
+        f"At the department's costs, not referring such lesions costs as much as **{not_referring:.2g}** unneeded "
+        f"referrals each, referring them **{referring:.2g}**: **{verdict}**.{differs}"
+    )
+
+
+def _set_costs(table: costs.Costs | None) -> None:
+    """What it is worth not to miss each malignant diagnosis: set once, for everyone."""
+    label = "Set what a missed one costs, for the department"
+    if table is not None:
+        label = "The department's costs"
+    with st.popover(label, key="costs-popover"), st.form("costs", border=False):
+        st.markdown("Not to refer **one** of these is as bad as how many unneeded referrals?")
+        given = {
+            code: st.number_input(
+                marked_name(BY_CODE[code]), 1.0, float(costs.MOST), table.missed[code] if table else None, step=1.0,
+                format="%.4g", placeholder="not set", key=f"cost-{code}",
+            )
+            for code in costs.MALIGNANT
+        }  # fmt: skip
+        if table is not None:
+            st.caption(f"Set by {table.actor} on {table.at:%d %B %Y}; every change stays in the audit log.")
+        if st.form_submit_button("Set for everyone"):
+            try:
+                costs.keep(missed={code: value or 0 for code, value in given.items()}, who=registered.actor())
+            except SkinModelError as error:
+                st.error(str(error))
+                return
+            st.rerun(scope="fragment")
 
 
 def of_100(rate: Rate) -> str:

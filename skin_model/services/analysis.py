@@ -79,6 +79,11 @@ def overlay(*, analysis: Analysis, target: str, opacity: float = 0.45) -> np.nda
     return painting.overlay(analysis.image.pixels, analysis.box, analysis.explanations[target].heat_map, opacity)
 
 
+def ask_first() -> bool:
+    """Whether users are asked for their own impression before an answer is shown."""
+    return settings.load().ask_first
+
+
 def examples() -> list[Example]:
     """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic."""
     data = settings.load().data

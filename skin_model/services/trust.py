@@ -100,10 +100,12 @@ def prevalence(*, summary: ModelSummary) -> float | None:
     return sum(counts.get(d.code, 0) for d in DIAGNOSES if d.malignant) / total if total else None
 
 
-def at_prevalence(*, probability: float, learned: float, own: float) -> float:
-    """A malignant probability where lesions are malignant as often as `own`, not as `learned`; both above 0, below 1.
+def at_prevalence(*, prediction: Prediction, learned: float, own: float) -> dict[str, float]:
+    """Probabilities by class code where lesions are malignant as often as `own`, not as `learned`.
 
-    Saerens, Latinne and Decaestecker, Neural Computation 2002, eq. 2.4.
+    Both lie above 0 and below 1.  Saerens, Latinne and Decaestecker, Neural Computation 2002, eq. 2.4.
     """
-    malignant, benign = probability * own / learned, (1 - probability) * (1 - own) / (1 - learned)
-    return malignant / (malignant + benign)
+    malignant, benign = own / learned, (1 - own) / (1 - learned)
+    weights = {d.code: malignant if d.malignant else benign for d in DIAGNOSES}
+    weighed = {code: value * weights[code] for code, value in prediction.by_code().items()}
+    return {code: value / sum(weighed.values()) for code, value in weighed.items()}
