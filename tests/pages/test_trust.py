@@ -146,7 +146,7 @@ def test_what_cannot_be_excluded_is_said_in_words_with_the_coverage_that_it_had(
     assert "in 90 of 100 new lesions" in text
     assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 91 (85 to 96) |" in text
     assert "Vascular lesion | 8 % | **cannot be excluded** (never is: too few cases to tell)" in text
-    assert "| Dermatofibroma | 1 % | excluded | not measured |" in text
+    assert "| Dermatofibroma | <1 % | excluded | not measured |" in text
 
 
 def test_the_agreement_of_the_views_is_asked_for_and_kept(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
