@@ -17,7 +17,7 @@ from skin_model.dataset.drawn import draw_lesion
 from skin_model.entities import CARE, REFUSED, Analysis, NotJudged, SimilarCase
 from skin_model.inference import Classifier
 from skin_model.neighbours import References
-from skin_model.services import analysis, references, similar
+from skin_model.services import analysis, references, registered, similar
 from skin_model.services.gate import FILE, Gate
 from skin_model.taxonomy import CODES
 
@@ -163,9 +163,12 @@ def test_a_data_set_that_vanished_leaves_similar_cases_without_pictures(
     image = next(iter(sorted(folder.rglob("*.jpg"))))
     cases = (SimilarCase(image.stem, "nv", "histo", 1.0), SimilarCase("ISIC_9999999", "nv", "histo", 1.1))
     assert similar.pictures(cases=cases) == {image.stem: image}
+    monkeypatch.delenv("SKIN_MODEL_DATA")
+    assert similar.pictures(cases=cases) == {}
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path / "home"))
+    registered.register(folder=folder, who="anna")
+    assert similar.pictures(cases=cases) == {image.stem: image}
     image.unlink()
     assert similar.pictures(cases=cases) == {}
     shutil.rmtree(folder)
-    assert similar.pictures(cases=cases) == {}
-    monkeypatch.delenv("SKIN_MODEL_DATA")
     assert similar.pictures(cases=cases) == {}

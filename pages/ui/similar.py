@@ -62,7 +62,7 @@ def _each(cases: tuple[SimilarCase, ...]) -> None:
             lines.append(f"| {number} | {name} | {_confirmed(case)} | {case.distance:.2f} |")
         st.markdown("\n".join(lines))
         st.caption(
-            "Their pictures are shown where the data set lies on the server and SKIN_MODEL_DATA names its folder."
+            "Their pictures are shown where the data set lies on the server and is registered on the training page."
         )
         return
     with st.container(horizontal=True, gap="small", key="similar-cases"):
