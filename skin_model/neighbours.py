@@ -218,7 +218,7 @@ def approximate(coordinates: np.ndarray) -> Search:
     index.cp.niter = 10  # more refine the cells, not what is found
     index.train(coordinates[:: max(1, len(coordinates) // (64 * cells))])
     index.add(coordinates)
-    index.nprobe = max(1, cells // 16)
+    index.nprobe = max(32, cells // 16)
     return lambda places, count: index.search(np.ascontiguousarray(places, dtype=np.float32), count)[1]
 
 
