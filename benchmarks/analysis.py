@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from benchmarks.measuring import Comparison, arguments, interleaved, milliseconds, parsed, photographs, report
+from benchmarks.measuring import Comparison, arguments, interleaved, judged, milliseconds, parsed, photographs, report
 from skin_model import bundle, imaging
 from skin_model.conversion import load_keras
 from skin_model.explain.overlay import overlay
@@ -34,7 +34,7 @@ def analysed_once(classifier: Classifier, jpeg: bytes) -> np.ndarray:
 
 def analysed_as_page(jpeg: bytes) -> np.ndarray:
     """Ours as the page does it, with the bundle's own number of views."""
-    found = analysis.analyse(data=jpeg)
+    found = judged(jpeg)
     return analysis.overlay(analysis=found, target=found.prediction.diagnosis.code, opacity=OPACITY)
 
 

@@ -6,10 +6,20 @@ python -m benchmarks.explanations
 import time
 from itertools import cycle, islice
 
-from benchmarks.measuring import Comparison, arguments, interleaved, milliseconds, parsed, photographs, report, resident
+from benchmarks.measuring import (
+    Comparison,
+    arguments,
+    interleaved,
+    judged,
+    milliseconds,
+    parsed,
+    photographs,
+    report,
+    resident,
+)
 from skin_model.entities import Analysis
 from skin_model.explain.methods import METHODS
-from skin_model.services import analysis, explaining, workspace
+from skin_model.services import explaining, workspace
 
 FIRST = 50  # explanations after which memory is measured first
 REPETITIONS = 3  # per round and fast method
@@ -57,7 +67,7 @@ def another_user(picture: Analysis, uploads: list[bytes], method: str) -> Compar
 
 def _timed(upload: bytes) -> float:
     began = time.perf_counter()
-    analysis.analyse(data=upload)
+    judged(upload)
     return time.perf_counter() - began
 
 
@@ -80,7 +90,7 @@ def main() -> None:
     args = parsed(parser)
     uploads, source = photographs(args.data, 21)
     workspace.classifier()
-    pictures = [analysis.analyse(data=upload) for upload in uploads]
+    pictures = [judged(upload) for upload in uploads]
     ways = {
         key: lambda found, key=key: explained_once(found, key) for key, method in METHODS.items() if not method.slow
     }

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from benchmarks.measuring import Comparison, arguments, parsed, photographs, report, resident
+from benchmarks.measuring import Comparison, arguments, judged, parsed, photographs, report, resident
 from skin_model.services import analysis, workspace
 
 FIRST = 50
@@ -30,7 +30,7 @@ def varied(jpegs: list[bytes]) -> list[bytes]:
 
 def once(data: bytes) -> None:
     """One analysis and its picture, as the page shows it."""
-    found = analysis.analyse(data=data)
+    found = judged(data)
     analysis.overlay(analysis=found, target=found.prediction.diagnosis.code)
 
 

@@ -1,16 +1,18 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.ui import explanations, widgets
+from pages.ui import explanations, reasons, second_look, trust, widgets
 from pages.ui.frame import begin_page, explain_failure
+from pages.ui.similar import similar_cases
 from skin_model.charts import display_copy, percent
-from skin_model.entities import SEXES, SITES, Example, Patient
+from skin_model.entities import SEXES, SITES, Analysis, Example, NotJudged, Patient
 from skin_model.errors import SkinModelError
 from skin_model.services import analysis
 from skin_model.taxonomy import BY_CODE
@@ -29,7 +31,7 @@ def take_in(*, ready: bool) -> None:
     """
     view = st.session_state
     round_ = view.setdefault("uploads", 0)
-    upload = offer_next(round_) if "shown" in view else offer_first(round_)
+    upload = offer_next(round_) if "shown" in view or "withheld" in view else offer_first(round_)
     chosen: Example | None = view.get("chosen")
     if not ready or (upload is None and chosen is None):
         return
@@ -90,8 +92,8 @@ def forget(upload: UploadedFile) -> None:
 def judge(name: str, source: bytes | Path, example: Example | None = None) -> None:
     """Analyse one file; what was shown before goes, so that no result stands beside the wrong picture."""
     view = st.session_state
-    view.pop("shown", None)
-    view.pop("refused", None)
+    for earlier in ("shown", "refused", "withheld"):
+        view.pop(earlier, None)
     try:
         found = analysis.analyse(data=source if isinstance(source, bytes) else source.read_bytes())
     except SkinModelError as error:
@@ -102,8 +104,28 @@ def judge(name: str, source: bytes | Path, example: Example | None = None) -> No
         view.refused = f"{widgets.literal(name)}: {UNEXPECTED}"
         return
     height, width = found.image.pixels.shape[:2]
+    if isinstance(found, NotJudged):
+        view.withheld = trust.Withheld(name, (width, height), display_copy(found), example)
+    else:
+        keep(name, (width, height), display_copy(found), example)
+
+
+def keep(name: str, size: tuple[int, int], found: Analysis, example: Example | None) -> None:
     if state.summary is not None:
-        view.shown = widgets.Shown(name, (width, height), display_copy(found), state.summary, example)
+        st.session_state.shown = widgets.Shown(name, size, found, state.summary, example)
+        st.session_state.asking = analysis.ask_first()
+
+
+def impressed(chosen: str) -> None:
+    """The user's own impression is there: the answer may be shown beside it."""
+    st.session_state.asking = False
+    st.session_state.shown = replace(st.session_state.shown, impression=chosen)
+
+
+def judge_anyway(withheld: trust.Withheld) -> None:
+    """A picture that the gate refused is judged because a person asked for it; the answer carries the reasons."""
+    del st.session_state.withheld
+    keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.example)
 
 
 def offer_examples() -> None:
@@ -120,18 +142,24 @@ def offer_examples() -> None:
 
 
 def show(shown: widgets.Shown) -> None:
-    """Decision, then picture beside probabilities and controls, then what unfolds."""
+    """Can it be judged, what is it likely, what to do; then, unfolding, why and what else looks like this."""
     key = shown.analysis.image.sha256
     used = shown.analysis.for_patient is not None
     shown = shown.of(entered(key))
+    trust.gate(shown.analysis.quality)
     widgets.decision(shown)
+    second_look.told(shown)
     left, right = st.columns([6, 5], gap="large")
     with right:
         widgets.probabilities(shown)
         target, opacity = choose_map(shown, key)
     with left:
         widgets.picture_under_map(shown, target, opacity)
+    trust.certainty(shown)
+    trust.deciding(shown)
+    reasons.top_three(shown)
     explanations.others(shown)
+    similar_cases(shown)
     with st.expander("Patient (optional)"):
         patient = ask_patient(key, used)
     if patient != Patient() and not used:
@@ -176,4 +204,10 @@ if explain_failure(state):
 take_in(ready=state.status == "ready")
 if "shown" in st.session_state:
     with st.container(key="result"):
-        show(st.session_state.shown)
+        if st.session_state.asking:
+            second_look.ask(st.session_state.shown, impressed)
+        else:
+            show(st.session_state.shown)
+elif "withheld" in st.session_state:
+    with st.container(key="result"):
+        trust.not_judged(st.session_state.withheld, judge_anyway)

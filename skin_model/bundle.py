@@ -6,6 +6,7 @@ head.npz          weights behind the feature map, for Grad-CAM without TensorFlo
 patient.npz       the part that judges the patient, of networks that were trained with one
 seen.csv.gz       every image the model has met in training, validation or calibration
 history.csv       the training, epoch by epoch
+references.npz    the cases it learned from, one picture per lesion: compressed embeddings, diagnoses; the gate's limits
 evaluation.json   the report of `evaluate` on the test part
 details.json      everything else measured there: operating points, calibration, prediction sets, subgroups, curves
 explanations.json what `explain-check` measured of its explanations, once it has

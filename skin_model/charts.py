@@ -2,18 +2,20 @@
 
 import base64
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import plotly.graph_objects as go
 
-from skin_model.entities import Analysis, EpochRecord, Prediction
+from skin_model.entities import Analysis, EpochRecord, NotJudged, Prediction
 from skin_model.taxonomy import BY_CODE, DIAGNOSES, Diagnosis
 
 DISPLAY_SIDE = 1200  # pixels, as wide as the overlay is drawn; some 0.2 MB as JPEG
 MALIGNANT_MARK = "▲"
+CARE_MARK = "⚠"
 INK = "#1B2B34"
+Seen = TypeVar("Seen", Analysis, NotJudged)
 _GRID = "#D9E1E5"
 _REFERENCE = {"color": "#7A8B95", "dash": "dash", "width": 1.5}
 _DASHES = ("solid", "dash", "dot", "dashdot")  # beside colour, which says nothing alone
@@ -40,8 +42,8 @@ def marked_name(diagnosis: Diagnosis) -> str:
     return f"{MALIGNANT_MARK} {diagnosis.name}" if diagnosis.malignant else diagnosis.name
 
 
-def display_copy(analysis: Analysis, *, longest_side: int = DISPLAY_SIDE) -> Analysis:
-    """The same analysis, picture and box reduced for the screen to a longer side of `longest_side`."""
+def display_copy(analysis: Seen, *, longest_side: int = DISPLAY_SIDE) -> Seen:
+    """The same analysis or refusal, picture and box reduced for the screen to a longer side of `longest_side`."""
     pixels = analysis.image.pixels
     height, width = pixels.shape[:2]
     scale = longest_side / max(height, width)

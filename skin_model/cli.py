@@ -93,6 +93,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--age", type=int, metavar="YEARS", help="of the patient, for models that take it")
     parser.add_argument("--sex", choices=SEXES, help="of the patient, for models that take it")
     parser.add_argument("--site", choices=SITES, help="of the lesion, for models that take it")
+    parser.add_argument("--judge-all", action="store_true", help="judge also what is no fit picture, and say so")
     explaining.add_explain(parser)
     parser.set_defaults(run=_predict)
 
@@ -161,15 +162,18 @@ def _predict(options: argparse.Namespace) -> int:
         classifier = workspace.load(options.model)
         explain = explainer(classifier) if explainer else None
         with steps("judging") as advance:
-            for judged in prediction.predict(classifier=classifier, paths=paths, patient=patient):
+            judgements = prediction.predict(
+                classifier=classifier, paths=paths, patient=patient, judge_all=options.judge_all
+            )
+            for judged in judgements:
                 objects.append(judged.to_json())
                 advance(len(objects), len(paths))
                 if judged.prediction is None:
                     failed += 1
-                    print(f"{judged.path}: error: {judged.error}", file=sys.stderr)
+                    print(f"{judged.path}: {judged.sentence}", file=sys.stderr)
                     continue
                 if not options.json:
-                    print(f"{judged.path}: {judged.prediction.sentence}")
+                    print(f"{judged.path}: {judged.sentence}")
                 if explain:
                     objects[-1]["explanations"] = made = explain(judged)
                     if not options.json:

@@ -71,6 +71,99 @@ class Explanation:
     heat_map: np.ndarray
 
 
+FINE, CARE, REFUSED = OUTCOMES = ("fine", "use with care", "not judged")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a picture.
+
+    Attributes:
+        name: in a word or two, for example "blur".
+        outcome: what it leads to, "use with care" or "not judged".
+        sentence: what was seen and what to do, for a clinician.
+        value: of the measure behind it.
+    """
+
+    name: str
+    outcome: str
+    sentence: str
+    value: float
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Whether a picture should be judged at all, and why not."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """One of `OUTCOMES`, that of the gravest finding."""
+        return max((f.outcome for f in self.findings), key=OUTCOMES.index, default=FINE)
+
+    @property
+    def reasons(self) -> tuple[Finding, ...]:
+        """The findings that decided, as many as led to this outcome."""
+        return tuple(f for f in self.findings if f.outcome == self.outcome)
+
+    def to_json(self) -> dict[str, Any]:
+        """Outcome and findings for a program."""
+        found = [{"name": f.name, "outcome": f.outcome, "sentence": f.sentence} for f in self.findings]
+        return {"outcome": self.outcome, "findings": found}
+
+
+@dataclass(frozen=True)
+class SimilarCase:
+    """A confirmed case that a picture resembles.
+
+    Attributes:
+        image: id of its picture in the data set that the model learned from.
+        diagnosis: class code.
+        confirmed: how the diagnosis was confirmed, HAM10000's `dx_type`; "" where that is not known.
+        distance: 1 is usual for the similar cases of a new lesion.
+    """
+
+    image: str
+    diagnosis: str
+    confirmed: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class PredictionSet:
+    """The diagnoses that cannot be left out if the true one is to be among them as often as promised.
+
+    Attributes:
+        codes: class codes, the likeliest first.
+        coverage: the promised share.
+        always: codes that are in every set, because too few lesions were there to tell.
+    """
+
+    codes: tuple[str, ...]
+    coverage: float
+    always: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What flipped and turned views of one picture come to, each judged alone.
+
+    Attributes:
+        likeliest: class code by view.
+        malignant: probability by view.
+        threshold: the operating point.
+    """
+
+    likeliest: tuple[str, ...]
+    malignant: tuple[float, ...]
+    threshold: float
+
+    @property
+    def referred(self) -> int:
+        return sum(probability >= self.threshold for probability in self.malignant)
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Calibrated probabilities of one image and the decision at the bundle's operating point.
@@ -119,6 +212,8 @@ class Analysis:
         explanations: class code -> Grad-CAM, all seven.
         for_patient: the same model's answer for this picture of a patient; None for a model of pictures alone.
         square: uint8 (s, s, 3), the judged square as the network took it, for explanations asked for later.
+        quality: whether the picture should be judged, and why not.
+        similar: the confirmed cases it resembles most; None for a model that carries none.
     """
 
     image: DecodedImage
@@ -127,6 +222,29 @@ class Analysis:
     explanations: dict[str, Explanation]
     for_patient: Callable[[Patient], Prediction] | None = None
     square: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
+    quality: QualityReport = field(default_factory=QualityReport)
+    similar: tuple[SimilarCase, ...] | None = None
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """A picture that the gate did not let through: it has no probabilities.
+
+    Attributes:
+        image: the decoded upload.
+        box: (left, top, side) in pixels of the square of `image` that would have been judged.
+        quality: why.
+        judge: makes the analysis of it all the same.
+    """
+
+    image: DecodedImage
+    box: tuple[int, int, int]
+    quality: QualityReport
+    judge: Callable[[DecodedImage, tuple[int, int, int]], Analysis]
+
+    def judge_anyway(self) -> Analysis:
+        """What the model would have said; its `quality` still says why that should not be relied on."""
+        return self.judge(self.image, self.box)
 
 
 @dataclass(frozen=True)
@@ -154,6 +272,8 @@ class ModelSummary:
         card: the model card, Markdown.
         data: name of the data set it learned from.
         drawn: it learned from drawings, so its answers mean nothing clinically.
+        details: what else was measured on the test part, as `details.json` holds it; empty where nothing was.
+        prediction_sets: as `conformal.fit` returns them; empty for a model without.
     """
 
     version: str
@@ -166,6 +286,8 @@ class ModelSummary:
     card: str
     data: str = ""
     drawn: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+    prediction_sets: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

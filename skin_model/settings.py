@@ -18,6 +18,7 @@ class Settings:
         home: folder of everything this installation makes (`SKIN_MODEL_HOME`; default: in the user's data folder).
         database: address of the project's own record (`DATABASE_URL`; default: SQLite in `home`).
         jobs: address of the queues (`SKIN_MODEL_JOBS_URL`; default: `database` if that is PostgreSQL, else SQLite).
+        ask_first: the user's own impression is asked for before the answer is shown (`SKIN_MODEL_ASK_FIRST=yes`).
         tracking: address of MLflow (`MLFLOW_TRACKING_URI`; default: `database` if that is PostgreSQL, else SQLite).
     """
 
@@ -28,6 +29,7 @@ class Settings:
     database: str
     jobs: str
     tracking: str
+    ask_first: bool = False
 
     @property
     def runs(self) -> Path:
@@ -48,6 +50,7 @@ def load() -> Settings:
         home=home,
         database=given or f"sqlite:///{home / 'record.db'}",
         jobs=_address(os.environ.get("SKIN_MODEL_JOBS_URL", "")) or shared or f"sqlite:///{home / 'jobs.db'}",
+        ask_first=os.environ.get("SKIN_MODEL_ASK_FIRST", "").strip().lower() in {"yes", "1", "true", "on"},
         tracking=os.environ.get("MLFLOW_TRACKING_URI", "").strip() or shared or f"sqlite:///{home / 'mlflow.db'}",
     )
 

@@ -24,8 +24,8 @@ from skin_model.taxonomy import CODES
 from skin_model.training import run
 from skin_model.training.state import write_state
 
-FILES = ("card.md", "details.json", "evaluation.json", "head.npz", "history.csv", "network.keras", "seen.csv.gz",
-         "serving.bin", "serving.xml")  # fmt: skip
+FILES = ("card.md", "details.json", "evaluation.json", "head.npz", "history.csv", "network.keras", "references.npz",
+         "seen.csv.gz", "serving.bin", "serving.xml")  # fmt: skip
 
 
 def rewrite(folder: Path, **changes) -> None:

@@ -376,7 +376,8 @@ def test_predict_writes_one_object_per_image_and_exits_with_1_where_any_failed(m
     assert status == 1
     assert len(others) == 2
     assert list(good) == [
-        "image", "sha256", "probabilities", "diagnosis", "malignant_probability", "refer", "model_version",
+        "image", "sha256", "outcome", "findings",
+        "probabilities", "diagnosis", "malignant_probability", "refer", "model_version",
     ]  # fmt: skip
     assert list(good["probabilities"]) == list(CODES)
     assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-6)

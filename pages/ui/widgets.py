@@ -40,6 +40,7 @@ class Shown:
         example: the example it came from, None for an upload.
         patient: what was entered, where the answer takes it into account.
         alone: the answer for the picture alone, where `analysis` holds another.
+        impression: the user's own, given before the answer was shown: a class code or "unsure"; None for not asked.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Shown:
     example: Example | None = None
     patient: Patient = field(default_factory=Patient)
     alone: Prediction | None = None
+    impression: str | None = None
 
     def of(self, patient: Patient) -> "Shown":
         """The same picture with what the model makes of it in this patient."""
@@ -235,6 +237,8 @@ def _as_csv(shown: Shown) -> str:
         "image": shown.name,
         "sha256": shown.analysis.image.sha256,
         "model_version": prediction.model_version,
+        "picture": shown.analysis.quality.outcome,
+        "own_impression": shown.impression or "",
         "use": USE,
     }
     text = io.StringIO()
@@ -256,6 +260,8 @@ def _as_json(shown: Shown, patient: Patient) -> str:
         "refer": prediction.refer,
         "model_version": prediction.model_version,
         "notes": list(shown.analysis.image.notes),
+        "picture": shown.analysis.quality.to_json(),
+        "own_impression": shown.impression,
         "patient": asdict(patient),
         "patient_taken_into_account": shown.alone is not None,
         "probabilities_of_the_picture_alone": (shown.alone or prediction).by_code(),

@@ -1,4 +1,4 @@
-"""From an uploaded image to probabilities, decision and class activation maps."""
+"""From an uploaded image through the gate to probabilities, decision, class activation maps and similar cases."""
 
 import logging
 from functools import lru_cache
@@ -7,43 +7,62 @@ from pathlib import Path
 import numpy as np
 
 from skin_model import imaging, settings
-from skin_model.entities import Analysis, Example, Explanation, Patient, Prediction
+from skin_model.entities import (
+    REFUSED,
+    Analysis,
+    DecodedImage,
+    Example,
+    Explanation,
+    NotJudged,
+    Patient,
+    Prediction,
+)
 from skin_model.errors import SkinModelError
 from skin_model.explain import overlay as painting
 from skin_model.services import workspace
 from skin_model.taxonomy import CODES
 
 
-def analyse(*, data: bytes) -> Analysis:
-    """Judge one uploaded image.
+def analyse(*, data: bytes) -> Analysis | NotJudged:
+    """Judge one uploaded image, if it is fit to be judged.
 
     Args:
         data: the file's bytes.
+
+    Returns:
+        The answer with what speaks against relying on it, or, for a picture that the gate refuses, the reasons alone.
 
     Raises:
         ImageError: the bytes cannot be used; the message says why and what is accepted.
         BundleError: no model is fit for use.
     """
-    classifier = workspace.classifier()
+    classifier, gate = workspace.in_use()
     manifest = classifier.manifest
     image = imaging.decode(data)
     square = imaging.centre(imaging.fit(image.pixels, manifest.size))
     answers = classifier.answer(square[None])
     logits = answers.logits  # all that an answer for another patient needs
+    ((report, similar),) = gate.check(square[None], answers.embeddings)
 
     def for_patient(patient: Patient) -> Prediction:
         probabilities = classifier.probabilities(classifier.with_patients(logits, [patient]))[0]
         return Prediction(probabilities, manifest.threshold, manifest.model_version)
 
-    maps = classifier.head.gradcam(answers.features[0])
-    return Analysis(
-        image=image,
-        box=imaging.judged_box(*image.pixels.shape[:2]),
-        prediction=for_patient(Patient()),
-        for_patient=for_patient if manifest.metadata else None,
-        explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
-        square=square,
-    )
+    def judge(image: DecodedImage, box: tuple[int, int, int]) -> Analysis:
+        maps = classifier.head.gradcam(answers.features[0])
+        return Analysis(
+            image=image,
+            box=box,
+            prediction=for_patient(Patient()),
+            for_patient=for_patient if manifest.metadata else None,
+            explanations={code: Explanation("Grad-CAM", code, heat) for code, heat in zip(CODES, maps, strict=True)},
+            square=square,
+            quality=report,
+            similar=similar,
+        )
+
+    box = imaging.judged_box(*image.pixels.shape[:2])
+    return NotJudged(image, box, report, judge) if report.outcome == REFUSED else judge(image, box)
 
 
 def overlay(*, analysis: Analysis, target: str, opacity: float = 0.45) -> np.ndarray:
@@ -58,6 +77,11 @@ def overlay(*, analysis: Analysis, target: str, opacity: float = 0.45) -> np.nda
         RGB uint8 (H, W, 3), the size of the analysis's picture.
     """
     return painting.overlay(analysis.image.pixels, analysis.box, analysis.explanations[target].heat_map, opacity)
+
+
+def ask_first() -> bool:
+    """Whether users are asked for their own impression before an answer is shown."""
+    return settings.load().ask_first
 
 
 def examples() -> list[Example]:

@@ -25,7 +25,7 @@ from skin_model.errors import BundleError, ConfigurationError, DatasetError, Tra
 from skin_model.evaluation import calibration, conformal, metrics, report
 from skin_model.inference import VIEWS, Classifier, to_logits
 from skin_model.patients import PatientPart, encode, of_table
-from skin_model.services import evaluation, prediction
+from skin_model.services import evaluation, gate, prediction, references
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage
 
@@ -81,6 +81,8 @@ def make_bundle(
         manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
         on_stage("calibrating")
         manifest = _calibrated(manifest, classifier, calibration_rows, sensitivity)
+        on_stage("compressing the cases it learned from")
+        references.write_references(classifier, table, folder / gate.FILE)
         made = Bundle(folder, bundle.write_manifest(folder, manifest))
         on_stage("evaluating on the test part")
         manifest = _evaluated(made, table[table.part == "test"])

@@ -13,9 +13,10 @@ import numpy as np
 from skin_model import imaging
 from skin_model.dataset.layout import image_files
 from skin_model.dataset.pipeline import READERS
-from skin_model.entities import Patient, Prediction
+from skin_model.entities import FINE, REFUSED, Patient, Prediction, QualityReport
 from skin_model.errors import ConfigurationError, DatasetError, ImageError
 from skin_model.inference import Classifier
+from skin_model.services.gate import Gate
 
 BATCH = 32
 Change = Callable[[int, np.ndarray], np.ndarray]  # (position, pixels) -> pixels
@@ -43,20 +44,22 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Judged:
-    """One file with its answer, or the reason why it has none."""
+    """One file with its answer, or the reason why it has none: `error`, or a `quality` that is "not judged"."""
 
     path: Path
     sha256: str
     prediction: Prediction | None
     error: str = ""
+    quality: QualityReport = field(default_factory=QualityReport)
 
     def to_json(self) -> dict[str, Any]:
         """The object of `predict --json`."""
-        if self.prediction is None:
+        if self.error:
             return {"image": str(self.path), "error": self.error}
-        return {
-            "image": str(self.path),
-            "sha256": self.sha256,
+        found: dict[str, Any] = {"image": str(self.path), "sha256": self.sha256} | self.quality.to_json()
+        if self.prediction is None:
+            return found
+        return found | {
             "probabilities": self.prediction.by_code(),
             "diagnosis": self.prediction.diagnosis.code,
             "malignant_probability": self.prediction.malignant_probability,
@@ -64,9 +67,25 @@ class Judged:
             "model_version": self.prediction.model_version,
         }
 
+    @property
+    def sentence(self) -> str:
+        """The outcome in one line of text."""
+        if self.error:
+            return f"error: {self.error}"
+        why = " ".join(finding.sentence for finding in self.quality.reasons)
+        if self.prediction is None:
+            return f"{REFUSED}: {why}"
+        gated = "" if self.quality.outcome == FINE else f"; {self.quality.outcome}: {why}"
+        return self.prediction.sentence + gated
+
 
 def predict(
-    *, classifier: Classifier, paths: Iterable[Path], views: int | None = None, patient: Patient | None = None
+    *,
+    classifier: Classifier,
+    paths: Iterable[Path],
+    views: int | None = None,
+    patient: Patient | None = None,
+    judge_all: bool = False,
 ) -> Iterator[Judged]:
     """Judge files and folders, one answer per image in the order given; a bad file never stops the others.
 
@@ -75,6 +94,7 @@ def predict(
         paths: image files, or folders whose images (by suffix) are taken recursively, sorted.
         views: views to average; the bundle's own number by default.
         patient: what is known of the patient whose pictures these are.
+        judge_all: also judge pictures that the gate refuses.
 
     Raises:
         BundleError: for a model without the seven classes.
@@ -86,20 +106,24 @@ def predict(
         raise ConfigurationError(
             f"The model {classifier.manifest.model_version} judges pictures alone; leave age, sex and site out."
         )
-    size = classifier.manifest.size
-    for group in batches(load(listed(paths), size)):
+    gate, manifest = Gate(classifier.bundle), classifier.manifest
+    for group in batches(load(listed(paths), manifest.size)):
         squares = [item.square for item in group if not item.error]
-        probabilities: Iterator[np.ndarray] = iter(())
+        answered: Iterator[tuple[np.ndarray, QualityReport]] = iter(())
         if squares:
-            logits = classifier.answer(np.stack(squares), views).logits
-            probabilities = iter(classifier.probabilities(classifier.with_patients(logits, [patient] * len(squares))))
+            stack = np.stack(squares)
+            answers = classifier.answer(stack, views)
+            logits = classifier.with_patients(answers.logits, [patient] * len(squares))
+            reports = [report for report, _ in gate.check(stack, answers.embeddings)]
+            answered = zip(classifier.probabilities(logits), reports, strict=True)
         for item in group:
-            prediction = None
-            if not item.error:
-                prediction = Prediction(
-                    next(probabilities), classifier.manifest.threshold, classifier.manifest.model_version
-                )
-            yield Judged(item.path, item.sha256, prediction, item.error)
+            if item.error:
+                yield Judged(item.path, item.sha256, None, item.error)
+                continue
+            probabilities, report = next(answered)
+            prediction = Prediction(probabilities, manifest.threshold, manifest.model_version)
+            withheld = report.outcome == REFUSED and not judge_all
+            yield Judged(item.path, item.sha256, None if withheld else prediction, quality=report)
 
 
 def listed(paths: Iterable[Path]) -> Iterator[Path]:

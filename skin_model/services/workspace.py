@@ -14,6 +14,7 @@ from skin_model.errors import BundleError, StoreError
 if TYPE_CHECKING:
     from skin_model.bundle import Bundle
     from skin_model.inference import Classifier
+    from skin_model.services.gate import Gate
 
 Signature = tuple[tuple[str, int, int], ...]
 
@@ -25,6 +26,7 @@ class _Slot:
     signature: Signature
     done: threading.Event = field(default_factory=threading.Event)
     classifier: "Classifier | None" = None
+    gate: "Gate | None" = None
     summary: ModelSummary | None = None
     error: str = ""
 
@@ -49,7 +51,12 @@ def model_state() -> ModelState:
 
 
 def classifier() -> "Classifier":
-    """The loaded model; waits for it.
+    """The loaded model; as `in_use`."""
+    return in_use()[0]
+
+
+def in_use() -> "tuple[Classifier, Gate]":
+    """The loaded model and its gate; waits for them.
 
     Raises:
         BundleError: it cannot be used.
@@ -57,9 +64,9 @@ def classifier() -> "Classifier":
     """
     slot = _slot()
     slot.done.wait()
-    if slot.classifier is None:
+    if slot.classifier is None or slot.gate is None:
         raise BundleError(slot.error)
-    return slot.classifier
+    return slot.classifier, slot.gate
 
 
 def load(folder: Path | None = None) -> "Classifier":
@@ -148,14 +155,17 @@ def _load(folder: Path, slot: _Slot, promoted: Promotion | None) -> None:
     try:
         import numpy as np
 
+        from skin_model.services.gate import Gate
+
         if promoted is not None:
             _fetch(promoted, folder)
             slot.signature = _signature(folder)
         loaded = load(folder)
         loaded.require_diagnosis()
         size = loaded.manifest.size
-        loaded.answer(np.zeros((1, size, size, 3), np.uint8))  # the first run allocates; no user should wait for it
-        slot.classifier, slot.summary = loaded, _summary(loaded.bundle)
+        gate, blank = Gate(loaded.bundle), np.zeros((1, size, size, 3), np.uint8)
+        gate.check(blank, loaded.answer(blank).embeddings)  # the first run allocates; no user should wait for it
+        slot.classifier, slot.gate, slot.summary = loaded, gate, _summary(loaded.bundle)
     except BundleError as error:
         slot.error = str(error) if promoted is None else _with_way_back(promoted, error)
     except Exception as error:
@@ -196,4 +206,6 @@ def _summary(made: "Bundle") -> ModelSummary:
         card=made.text("card.md"),
         data=str(manifest.data.get("name", "")),
         drawn=manifest.drawn,
+        details=json.loads(made.text("details.json") or "{}"),
+        prediction_sets=manifest.prediction_sets,
     )

@@ -1,0 +1,269 @@
+"""The analyse page's reasons to trust an answer and reasons not to, run without a browser."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, upload, words
+
+from skin_model.charts import display_copy
+from skin_model.entities import (
+    CARE,
+    REFUSED,
+    Agreement,
+    Analysis,
+    DecodedImage,
+    Finding,
+    ModelState,
+    NotJudged,
+    QualityReport,
+    SimilarCase,
+)
+from skin_model.services import analysis as analysis_service
+from skin_model.services import costs, similar, trust
+from skin_model.taxonomy import CODES
+
+__all__ = ["services"]  # the fixture
+
+HAIRY = QualityReport((Finding("hair", CARE, "Hair covers much of the picture.", 0.2),))
+UNFIT = QualityReport((Finding("unfamiliar", REFUSED, "This is no dermoscopic picture.", 9.0), *HAIRY.findings))
+RATE = {"value": 0.9, "interval": [0.85, 0.95]}
+POINT = {"threshold": 0.12, "sensitivity": RATE, "melanoma_recall": {"value": 0.92, "interval": [0.86, 0.97]},
+         "specificity": {"value": 0.7, "interval": [0.65, 0.75]}}  # fmt: skip
+DETAILS = {
+    "operating_points": {"sensitive": POINT, "balanced": POINT | {"threshold": 0.3}},
+    "prediction_sets": {"mel.coverage": {"value": 0.91, "interval": [0.85, 0.96]}},
+    "curves": {"decision": {"risk": [0.1, 0.2], "model": [0.1, 0.05], "interval": [[0.0, 0.2]] * 2, "all": [0.1, 0]}},
+}
+SETS = {
+    "coverage": 0.9,
+    "thresholds": dict.fromkeys(CODES, 0.2) | {"vasc": 0.0},
+    "lesions": dict.fromkeys(CODES, 50) | {"vasc": 7},
+}
+CASES = tuple(SimilarCase(f"ISIC_{n}", "mel" if n < 9 else "nv", "histo", 0.9 + n / 100) for n in range(16))
+
+
+@pytest.fixture
+def trusted(services: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """A model that carries everything that helps to weigh its answers."""
+    summary = replace(SUMMARY, evaluation=EVALUATION, details=DETAILS, prediction_sets=SETS)
+    services.state = ModelState("ready", summary=summary)
+    return services
+
+
+def gated(services: Services, monkeypatch: pytest.MonkeyPatch, report: QualityReport) -> None:
+    """From now on every picture gets this report and the sixteen cases."""
+    plain = services.analyse
+
+    def analyse(*, data: bytes) -> Analysis | NotJudged:
+        found = replace(plain(data=data), quality=report, similar=CASES)
+        if report.outcome != REFUSED:
+            return found
+
+        def judge(image: DecodedImage, box: tuple[int, int, int]) -> Analysis:
+            return replace(found, image=image, box=box)
+
+        return NotJudged(found.image, found.box, report, judge)
+
+    monkeypatch.setattr(analysis_service, "analyse", analyse)
+
+
+def analysed(*unfolded: str) -> AppTest:
+    app = open_page("pages/analyse.py")
+    for key in unfolded:
+        app.session_state[key] = True
+    app = upload(app, picture())
+    assert not app.exception
+    return app
+
+
+def labels(app: AppTest) -> list[str]:
+    return [expander.label for expander in app.expander]
+
+
+def test_a_refused_picture_gets_its_reason_and_no_answer(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    gated(trusted, monkeypatch, UNFIT)
+    app = analysed()
+    text = words(app)
+    assert "Not judged" in text
+    assert "This is no dermoscopic picture." in text
+    assert "Hair" not in text, "what decided, not all that was seen"
+    assert "Malignant probability" not in text
+    assert not app.get("plotly_chart")
+    assert not labels(app)
+
+
+def test_a_refused_picture_is_judged_all_the_same_on_demand_and_the_warning_stays(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated(trusted, monkeypatch, UNFIT)
+    app = analysed()
+    app.button(key="judge-anyway").click().run()
+    assert not app.exception
+    text = words(app)
+    assert "Malignant probability **36 %**" in text
+    assert "do not rely on this answer" in text
+    assert "This is no dermoscopic picture." in text
+    assert len(trusted.analysed) == 1
+    gated(trusted, monkeypatch, QualityReport())
+    text = words(upload(app, picture(shade=60)))
+    assert "do not rely" not in text, "the next picture is another one"
+
+
+def test_a_picture_to_be_used_with_care_says_why_beside_its_answer(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated(trusted, monkeypatch, HAIRY)
+    text = words(analysed())
+    assert "Use with care.** Hair covers much of the picture." in text
+    assert "Malignant probability **36 %**" in text
+
+
+def test_a_fine_picture_of_a_model_without_extras_shows_no_more_than_before(services: Services) -> None:
+    app = analysed()
+    text = words(app)
+    assert "Use with care" not in text
+    assert "cannot be excluded" not in "".join(labels(app))
+    assert "Similar confirmed cases: this model carries none." in text
+
+
+def test_the_page_follows_the_order_of_a_busy_reader(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    gated(trusted, monkeypatch, HAIRY)
+    starts = ["How sure", "Deciding", "Why?", "Other explanations", "Similar confirmed cases", "Patient", "Details"]
+    assert [label.startswith(start) for label, start in zip(labels(analysed()), starts, strict=True)] == [True] * 7
+
+
+def test_what_cannot_be_excluded_is_said_in_words_with_the_coverage_that_it_had(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("certainty")
+    assert any(label.endswith("Melanoma and 2 other diagnoses cannot be excluded") for label in labels(app))
+    text = words(app)
+    assert "in 90 of 100 new lesions" in text
+    assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 91 (85 to 96) |" in text
+    assert "Vascular lesion | 8 % | **cannot be excluded** (never is: too few cases to tell)" in text
+    assert "| Dermatofibroma | <1 % | excluded | not measured |" in text
+
+
+def test_the_agreement_of_the_views_is_asked_for_and_kept(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    gated(trusted, monkeypatch, QualityReport())
+    asked: list[str] = []
+
+    def agree(*, analysis: Analysis, patient: Any) -> Agreement:
+        asked.append(analysis.image.sha256)
+        return Agreement(("nv",) * 5 + ("mel",) * 3, (0.05,) * 2 + (0.4,) * 6, 0.12)
+
+    monkeypatch.setattr(trust, "agreement", agree)
+    app = analysed("certainty")
+    assert not asked, "views never delay the first answer"
+    next(button for button in app.button if "turned views" in button.label).click().run()
+    text = words(app)
+    assert "Of 8 views, flipped and turned, 5 name Melanocytic naevus first; 6 reach the operating point" in text
+    assert "the decision hangs on how the picture is turned" in text
+    assert "from 5 % to 40 %" in text
+    app.run()
+    assert len(asked) == 1
+
+
+def test_operating_points_are_told_in_words_and_at_the_clinics_own_prevalence(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("deciding")
+    assert "Deciding: at this operating point 92 of 100 melanomas are referred" in labels(app)
+    text = words(app)
+    assert "12.0 % (most malignant ones found) | 90 (85 to 95) | 92 (86 to 97) | 30 (25 to 35) |" in text
+    app.number_input(key="prevalence").set_value(10.0).run()
+    text = words(app)
+    # 0.9 x 0.1 found, 0.3 x 0.9 referred in vain; 0.01 missed among 0.64 not referred
+    assert "**25** are malignant, and of 1,000 not referred **16** are malignant" in text
+    assert any(chart.proto.id.endswith("decision-curve") for chart in app.get("plotly_chart"))
+
+
+def test_the_departments_costs_are_set_once_for_everyone_and_decide(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("deciding")
+    assert "department's costs" not in words(app)
+    app.button(key="FormSubmitter:costs-Set for everyone").click().run()
+    assert "Give a number from 1 to 1,000 for each of" in app.error[0].value
+    assert costs.current() is None
+    for code, value in {"mel": 40.0, "bcc": 5.0, "akiec": 2.0}.items():
+        app.number_input(key=f"cost-{code}").set_value(value)
+    app.button(key="FormSubmitter:costs-Set for everyone").click().run()
+    assert not app.error
+    another = analysed("deciding")
+    assert "At the department's costs, not referring such lesions costs as much as" in words(another)
+    assert "**refer**" in words(another)
+    table = costs.current()
+    assert table is not None
+    assert table.missed == {"mel": 40.0, "bcc": 5.0, "akiec": 2.0}
+
+
+def test_similar_cases_stand_beside_the_answer_and_without_their_data_set_as_a_list(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gated(trusted, monkeypatch, QualityReport())
+    monkeypatch.setenv("SKIN_MODEL_DATA", str(tmp_path / "vanished"))
+    similar._pictures.cache_clear()
+    app = analysed("similar")
+    assert "Similar confirmed cases: 9 of 16 are Melanoma" in labels(app)
+    text = words(app)
+    assert "| ▲ Melanoma | 9 | 25 % |" in text
+    assert "| Melanocytic naevus | 7 | 45 % |" in text
+    assert "| 16 | Melanocytic naevus | histopathology | 1.05 |" in text
+    assert "Their pictures are shown where the data set lies on the server" in text
+
+
+def test_pictures_of_similar_cases_show_where_the_data_set_lies(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gated(trusted, monkeypatch, QualityReport())
+    (tmp_path / "ISIC_0.png").write_bytes(picture())
+    monkeypatch.setattr(similar, "pictures", lambda *, cases: {"ISIC_0": tmp_path / "ISIC_0.png"})
+    text = words(analysed("similar"))
+    assert text.count("(no picture here)") == 15
+    assert "histopathology, distance 0.90" in text
+
+
+def test_the_three_likeliest_each_show_what_speaks_for_them(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted.empty_map = "bkl"
+    gated(trusted, monkeypatch, QualityReport())
+    text = words(analysed("top-three"))
+    for found in ("**▲ Melanoma**, 25 %", "9 of the 16 most similar", "Nothing in the picture speaks for it."):
+        assert found in text
+
+
+def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_ASK_FIRST", "yes")
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed()
+    text = words(app)
+    assert "Your own impression first" in text
+    assert "Malignant probability" not in text
+    assert not app.get("plotly_chart")
+    assert app.button(key="show-answer").disabled
+    app.radio[0].set_value("mel").run()
+    app.button(key="show-answer").click().run()
+    text = words(app)
+    assert "Malignant probability **36 %**" in text
+    assert "Your impression:** ▲ Melanoma; the network names Melanocytic naevus first." in text
+    assert "Your own impression first" in words(upload(app, picture(shade=60))), "each picture is asked anew"
+
+
+def test_a_reduced_copy_of_a_refused_picture_is_judged_on_the_same_square() -> None:
+    pixels = np.zeros((2400, 3200, 3), np.uint8)
+    seen: list[Any] = []
+    refused = NotJudged(DecodedImage(pixels, "x"), (400, 0, 2400), UNFIT, lambda image, box: seen.append((image, box)))
+    display_copy(refused).judge_anyway()
+    ((image, box),) = seen
+    assert image.pixels.shape == (900, 1200, 3)
+    assert box == (150, 0, 900)
