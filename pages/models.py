@@ -42,6 +42,8 @@ def show_version(version: registry.Version) -> None:
     )
     if evaluation:
         show_figures(evaluation)
+    if papers["details"] and st.toggle("Evaluation report", key=f"report-{version.number}"):
+        st.iframe(registry.report(papers), height=900, alt=f"Evaluation report of version {version.number}")
     with st.expander("Model card"):
         st.markdown(papers["card"])
     with st.expander("Lineage: data, split, settings, environment"):
@@ -163,7 +165,8 @@ if "said" in view:
     st.success(view.pop("said"))
 explain_failure(state)
 try:
-    all_versions = registry.versions()
+    with st.spinner("Looking at the registry"):  # the first look of a process makes or checks its tables
+        all_versions = registry.versions()
     labels = {version.number: version for version in all_versions}
     chosen = st.selectbox(
         "Version", list(labels),

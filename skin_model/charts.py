@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from skin_model.entities import Analysis, EpochRecord, NotJudged, Prediction
-from skin_model.taxonomy import BY_CODE, DIAGNOSES, Diagnosis
+from skin_model.taxonomy import BY_CODE, CODES, DIAGNOSES, Diagnosis
 
 DISPLAY_SIDE = 1200  # pixels, as wide as the overlay is drawn; some 0.2 MB as JPEG
 MALIGNANT_MARK = "▲"
@@ -222,11 +222,28 @@ def training_curves(
     return figure.update_layout(height=320, showlegend=True)
 
 
-def _smoothed(values: list[float], share: float) -> list[float]:
-    smooth: list[float] = []
+def _smoothed(values: list[float | None], share: float) -> list[float | None]:
+    """A value that was not measured stays away."""
+    smooth: list[float | None] = []
     for value in values:
-        smooth.append(share * smooth[-1] + (1 - share) * value if smooth else value)
+        before = smooth[-1] if smooth else None
+        smooth.append(value if value is None or before is None else share * before + (1 - share) * value)
     return smooth
+
+
+def confusion(counts: list[list[int]]) -> go.Figure:
+    """A confusion matrix (7, 7) of images, true classes in rows, each row coloured by its shares."""
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares, x=list(CODES), y=list(CODES), text=counts, texttemplate="%{text}", zmin=0, zmax=1,
+            showscale=False, colorscale=[[0, "#FFFFFF"], [1, "#5B8DB8"]],
+            hovertemplate="true %{y}, predicted %{x}: %{text} images<extra></extra>",
+        )
+    )  # fmt: skip
+    figure = _framed(figure, "", "")
+    figure.update_yaxes(autorange="reversed")
+    return figure.update_layout(height=300)
 
 
 def severity_plot(changes: dict[str, list[dict[str, Any]]], title: str) -> go.Figure:

@@ -72,13 +72,6 @@ def end(run: str, status: str) -> None:
     _client().set_terminated(run, status)
 
 
-def discard(job: str) -> None:
-    """Mark a job's run as deleted; `mlflow gc` removes its files."""
-    client = _client()
-    for run in client.search_runs([_experiment(settings.load())], f"tags.job = '{job}'"):
-        client.delete_run(run.info.run_id)
-
-
 def register(run: str, bundle: Path, *, name: str, tags: Mapping[str, str]) -> Registered:
     """Keep a bundle with its run and make it a version; one that was made of this run before is given again."""
     client = _client()
@@ -123,12 +116,13 @@ def folder_of(source: str, version: int) -> Path:
     local = local_folder(source)
     if local is not None:
         return local
+    _client()  # before the import: it turns the telemetry off
     import mlflow.artifacts
 
     kept = settings.load().home / "models" / str(version)
     if not (kept / "manifest.json").is_file():
-        _client()
-        mlflow.artifacts.download_artifacts(source, dst_path=str(kept.parent / f"fetched-{version}"))
+        fetched = str(kept.parent / f"fetched-{version}")
+        mlflow.artifacts.download_artifacts(source, dst_path=fetched, tracking_uri=settings.load().tracking)
         os.replace(kept.parent / f"fetched-{version}" / BUNDLE, kept)
     return kept
 
@@ -157,7 +151,6 @@ def _client() -> "MlflowClient":
 @cache
 def _connected(address: str) -> "MlflowClient":
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import, which would send
-    os.environ["MLFLOW_TRACKING_URI"] = address
     if address.startswith("sqlite:///"):
         Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow.tracking import MlflowClient

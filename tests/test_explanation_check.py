@@ -85,7 +85,20 @@ def test_randomising_keeps_the_weights_values_but_not_the_answers(trained, tiny)
 
 
 @pytest.fixture(scope="module")
-def checked(made, drawn_data):
+def easily_told():
+    """Pictures are taken however little a class hangs on them: the tiny network has hardly learned any."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faithfulness, "DEPENDS", -1)
+        yield
+
+
+def test_a_model_whose_classes_hang_on_no_picture_is_refused_in_a_sentence(made, drawn_data):
+    with pytest.raises(DatasetError, match=r"None of \d+ pictures loses its likeliest class .* Give other pictures"):
+        explanation_check.check(classifier=Classifier(made), data=drawn_data, images=5, slow_images=0)
+
+
+@pytest.fixture(scope="module")
+def checked(made, drawn_data, easily_told):
     return explanation_check.check(classifier=Classifier(made), data=drawn_data, images=5, slow_images=0)
 
 
@@ -173,7 +186,7 @@ def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(
     assert ("not proven better" in said) is (over_blob[0] <= 0)
 
 
-def test_the_command_prints_and_writes_the_figures(made, drawn_data, tmp_path, capsys):
+def test_the_command_prints_and_writes_the_figures(easily_told, made, drawn_data, tmp_path, capsys):
     file = tmp_path / "figures.json"
     order = ["--images", "2", "--slow-images", "0", "--json", str(file)]
     assert cli.main(["explain-check", "--data", str(drawn_data), "--model", str(made.folder), *order]) == 0

@@ -265,7 +265,8 @@ def test_a_sentence_says_how_many_there_are_shows_five_and_tells_what_to_do():
     problem = ham10000.Problem("missing image", 1234, ("A", "B", "C", "D", "E"), True)
 
     assert problem.sentence == (
-        "Rows without an image file: 1,234 (A, B, C, D, E, ...). Put the files back, or remove the rows."
+        "Rows without an image file: 1,234 (A, B, C, D, E, ...). Unpack the archives or put the files back, "
+        "or remove the rows."
     )
 
 

@@ -8,7 +8,9 @@ import streamlit as st
 from skin_model import charts
 from skin_model.entities import EpochRecord, Job
 
+COUNTED = ("looking for leaks", "judging images", "judging the test lesions")  # stages that tell how far they are
 MARKS = {"waiting": "◌", "running": "▶", "done": "✓", "failed": "✕", "cancelled": "■"}
+WHAT = {"train": "training", "crossval": "K-fold", "search": "search", "score": "folder of images"}
 LOSSES = {"loss": "training loss", "val_loss": "validation loss"}
 FIGURES = {
     "val_balanced_accuracy": "balanced accuracy, validation",
@@ -34,13 +36,15 @@ def show_progress(job: Job) -> None:
         words = f"epoch {told['epoch']} of {told['epochs']}, batch {told['batch']} of {told['batches']}"
         st.progress(min(1.0, share), f"{words}, loss {told['loss']:.3f}{_left(told.get('left'))}")
     else:
-        total = told.get("total") if told["stage"] == "looking for leaks" else None
+        total = told.get("total") if told["stage"] in COUNTED else None
         st.progress(told["done"] / total if total else 0.0, told["stage"])
-    speed = told.get("images_per_second")
-    st.caption(
-        f"{f'{speed:.0f} images per second, ' if speed else ''}{told['memory'] / 2**20:.0f} MB of memory at most, "
-        f"worker {job.worker}, last heard of {told['at']:%H:%M:%S} UTC"
-    )
+    known = [
+        f"{told['images_per_second']:.0f} images per second" if told.get("images_per_second") else "",
+        f"{told['memory'] / 2**20:.0f} MB of memory at most" if told.get("memory") else "",
+        f"worker {job.worker}",
+        f"last heard of {told['at']:%H:%M:%S} UTC",
+    ]
+    st.caption(", ".join(filter(None, known)))
 
 
 def show_curves(runs: dict[str, list[EpochRecord]], smoothing: float, key: str) -> None:
@@ -59,12 +63,13 @@ def show_curves(runs: dict[str, list[EpochRecord]], smoothing: float, key: str) 
 
 
 def row(job: Job) -> dict[str, Any]:
-    """A line of the table of past trainings."""
-    config, outcome = job.order["config"], job.outcome or {}
-    figures = outcome.get("figures", {})
+    """A line of the table of what is over."""
+    config, outcome = job.order.get("config", {}), job.outcome or {}
+    figures = outcome.get("pooled") or outcome.get("figures") or {}
     return {
-        "name": job.order["name"], "state": job.state, "ended": job.ended, "data": job.order["data"],
-        "network": config["network"], "size": config["size"], "epochs": outcome.get("epochs"),
+        "name": job.order["name"], "what": WHAT[job.kind], "state": job.state, "ended": job.ended,
+        "data": job.order["data"], "network": config.get("network"), "size": config.get("size"),
+        "epochs": outcome.get("epochs"),
         "balanced accuracy": figures.get("balanced_accuracy"), "macro AUC": figures.get("macro_auc"),
         "macro F1": figures.get("macro_f1"), "calibration error": figures.get("ece"),
         "version": outcome.get("version"), "by": job.order["actor"],

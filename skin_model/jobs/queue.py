@@ -46,14 +46,24 @@ def enqueue(*, kind: str, order: dict[str, Any], job: str, queue: str = WORK) ->
     return job
 
 
-def listed(*, states: Iterable[str] = (), limit: int | None = None, parent: str | None = None) -> list[Job]:
-    """Jobs, the newest first: those of some states, or all; the parts of one job, or jobs that are no part."""
+def listed(
+    *, states: Iterable[str] = (), limit: int | None = None, parent: str | None = None, outcomes: bool = True
+) -> list[Job]:
+    """Jobs, the newest first: those of some states, or all; the parts of one job, or jobs that are no part.
+
+    Args:
+        states: of `JOB_STATES`.
+        limit: how many at most.
+        parent: id of the job whose parts are meant.
+        outcomes: also read what came of them, which may be large.
+    """
     if not started():
         return []
     wanted = set(states)
     asked = [name for name, state in _STATES.items() if state in wanted] or None
     parts: dict[str, Any] = {"has_parent": False} if parent is None else {"parent_workflow_id": parent}
-    return _jobs(client().list_workflows(status=asked, limit=limit, sort_desc=True, **parts))
+    found = client().list_workflows(status=asked, limit=limit, sort_desc=True, load_output=outcomes, **parts)
+    return _jobs(found)
 
 
 def find(job: str) -> Job:
@@ -182,6 +192,8 @@ def _sentence(status: "WorkflowStatus") -> str:
         return _BROKE_OFF
     if status.status != "ERROR":
         return ""
+    if type(status.error).__name__ == "DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded":  # of a part
+        return _BROKE_OFF
     if isinstance(status.error, SkinModelError):
         return str(status.error)
     return _UNEXPECTED.format(f"{type(status.error).__name__}: {status.error}")

@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
+from skin_model.errors import JobError
+from skin_model.jobs import queue
 from skin_model.jobs.queue import WORK
 from skin_model.store import database, records
 
@@ -70,14 +73,23 @@ def step(name: str, act: Callable[..., T], *arguments: Any) -> T:
     return DBOS.run_step({"name": name}, act, *arguments)
 
 
-def parts(kind: str, orders: list[dict[str, Any]], *, queue: str = WORK) -> list[Any]:
-    """Put parts of this job in and wait for them; what each came to, in order."""
+def parts(kind: str, orders: list[dict[str, Any]], *, on: str = WORK) -> list[Any]:
+    """Put parts of this job in and wait for them; what each came to, in order.
+
+    Where one fails the others are cancelled, and its error is raised.
+    """
     from dbos import DBOS
 
     handles = [
         DBOS.enqueue_workflow_with_options(
-            {"workflow_name": kind, "queue_name": queue, "attributes": {"queue": queue}}, order
+            {"workflow_name": kind, "queue_name": on, "attributes": {"queue": on}}, order
         )
         for order in orders
     ]
-    return [handle.get_result() for handle in handles]
+    try:
+        return [handle.get_result() for handle in handles]
+    except Exception:  # not where this job itself was cancelled or taken over: DBOS has other words for that
+        for handle in handles:
+            with suppress(JobError):  # it is over
+                queue.cancel(handle.workflow_id)
+        raise

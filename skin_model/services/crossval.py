@@ -4,9 +4,10 @@ The test part is never read.  The calibration part gives each fold's temperature
 """
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -64,33 +65,94 @@ def crossval(
     watch = watch or Watch()
     wanted = tuple(f"fold{k}" for k in sorted(set(folds)))
     begun = _begun(out, wanted, resume)
-    _check_settings(config, views)
+    check_settings(config, views)
     shared = runs.share(
         data=data, out=out, split=split, seed=config.seed, started=begun, guard=guard, watch=watch
     )  # fmt: skip
     names = _checked_folds(shared, wanted, config)
-    states, answers = {}, []
+    trained, answers = {}, []
     for number, name in enumerate(names):
         watch.run(name, number, len(names))
         folder = out / name
-        states[name] = training.train(
-            data=data,
+
+        def train(of_fold: TrainingConfig, folder: Path = folder) -> RunState:
+            return training.train(
+                data=data, folder=folder, config=of_fold, split=shared.file, resume=(folder / "run.json").exists(),
+                guard=False, on_answer=watch.answer, on_batch=watch.batch, on_epoch=watch.epoch,
+            )  # fmt: skip  # guarded once for all of them
+
+        trained[name] = fold(
+            name=name,
+            config=config,
+            table=shared.table,
             folder=folder,
-            config=_of_fold(config, name),
-            split=shared.file,
-            resume=(folder / "run.json").exists(),
-            guard=False,  # that was done for all of them
+            views=views,
+            train=train,
             on_answer=watch.answer,
-            on_batch=watch.batch,
-            on_epoch=watch.epoch,
         )
-        if not states[name].finished:
-            raise TrainingError(f"The cross-validation was stopped in {name}; go on with --resume.")
-        answers.append(_answers(shared.table, folder, name, views, watch))
+        answers.append(_read(answers_file(folder, views)))
     answered = pd.concat(answers, ignore_index=True)
-    found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, states)
+    found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, trained)
     _write(answered, found, out)
     return found
+
+
+def fold(
+    *,
+    name: str,
+    config: TrainingConfig,
+    table: pd.DataFrame,
+    folder: Path,
+    views: int,
+    train: Callable[[TrainingConfig], RunState],
+    on_answer: teaching.OnAnswer,
+) -> dict[str, int]:
+    """Train with one fold as validation part, and keep the answers for it in `answers_file`.
+
+    Args:
+        name: of the fold.
+        config: settings of every fold.
+        table: the data set's rows with column `part`.
+        folder: of the fold's run.
+        views: flipped and turned views to average per answer.
+        train: trains in `folder` with the settings it is given.
+        on_answer: told of (images answered, images in all).
+
+    Returns:
+        `best_epoch` and `epochs`.
+
+    Raises:
+        TrainingError: the training was stopped before its end.
+    """
+    state = train(_of_fold(config, name))
+    if not state.finished:
+        raise TrainingError(f"The cross-validation was stopped in {name}; go on with --resume.")
+    _answer(table, folder, name, views, on_answer)
+    return {"best_epoch": state.best_epoch, "epochs": state.epoch}
+
+
+def pooled(
+    config: TrainingConfig, fingerprint: str, views: int, answers: Sequence[IO[str]], trained: dict[str, dict[str, int]]
+) -> dict[str, Any]:
+    """What `crossval` returns, of answer files and what `fold` returned for each of them."""
+    answered = pd.concat([_read(text) for text in answers], ignore_index=True)
+    return {"config": asdict(config), "split": fingerprint, "views": views} | _figures(answered, trained)
+
+
+def out_of_fold(answers: Sequence[IO[str]]) -> str:
+    """The answers for the images left out, as CSV in order of their names."""
+    return _left_out(pd.concat([_read(text) for text in answers], ignore_index=True)).to_csv(index=False)
+
+
+def answers_file(folder: Path, views: int) -> Path:
+    """Where a fold's answers are kept."""
+    return folder / f"answers-{views}.csv"
+
+
+def check_starts(config: TrainingConfig, names: tuple[str, ...], fingerprint: str) -> None:
+    """Refuse starting weights that have met the lesions of a fold; errors as `training.state.ancestors`."""
+    for name in names:
+        ancestors(_of_fold(config, name), fingerprint)
 
 
 def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> bool:
@@ -106,7 +168,8 @@ def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> bool:
     return bool(begun)
 
 
-def _check_settings(config: TrainingConfig, views: int) -> None:
+def check_settings(config: TrainingConfig, views: int) -> None:
+    """Refuse settings that cannot be cross-validated.  Raises ConfigurationError."""
     if views not in VIEWS:
         raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
     if config.task != "diagnosis":
@@ -122,8 +185,7 @@ def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: Trainin
         )
     names = wanted or shared.folds
     runs.check_classes(shared, (*names, "calibration"))
-    for name in names:
-        ancestors(_of_fold(config, name), shared.fingerprint)
+    check_starts(config, names, shared.fingerprint)
     return names
 
 
@@ -132,16 +194,16 @@ def _of_fold(config: TrainingConfig, name: str) -> TrainingConfig:
     return replace(config, validation=name, weights=weights, teachers=config.teachers.replace("{fold}", name))
 
 
-def _answers(table: pd.DataFrame, folder: Path, name: str, views: int, watch: Watch) -> pd.DataFrame:
-    """What a fold's network says of its validation and calibration images; kept in its folder, so computed once.
+def _answer(table: pd.DataFrame, folder: Path, name: str, views: int, on_answer: teaching.OnAnswer) -> None:
+    """Keep what a fold's network says of its validation and calibration images in its folder; computed once.
 
     Columns image_id, lesion_id, dx, part, fold, log probabilities (mean over the views) and calibrated probabilities.
     """
-    kept = folder / f"answers-{views}.csv"
+    kept = answers_file(folder, views)
     rows = table[table["part"].isin([name, "calibration"])]
-    if kept.is_file() and set((answered := _read(kept))["image_id"]) == set(rows["image_id"]):
-        return answered
-    logits = teaching.answers(folder, rows, views, watch.answer)
+    if kept.is_file() and set(_read(kept)["image_id"]) == set(rows["image_id"]):
+        return
+    logits = teaching.answers(folder, rows, views, on_answer)
     fitted_on = (rows["part"] == "calibration").to_numpy()
     temperature = calibration.fit_temperature(logits[fitted_on], class_indices(rows["dx"][fitted_on]))
     answered = rows[["image_id", "lesion_id", "dx", "part"]].reset_index(drop=True)
@@ -151,28 +213,30 @@ def _answers(table: pd.DataFrame, folder: Path, name: str, views: int, watch: Wa
     with files.whole(kept) as partial:
         answered.to_csv(partial, index=False)
     runs.release()
-    return _read(kept)  # as a resumed cross-validation will find it
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=dict.fromkeys(("image_id", "lesion_id", "dx"), str))
+def _read(answers: Path | IO[str]) -> pd.DataFrame:
+    return pd.read_csv(answers, dtype=dict.fromkeys(("image_id", "lesion_id", "dx"), str))
 
 
-def _figures(answered: pd.DataFrame, states: dict[str, RunState]) -> dict[str, Any]:
+def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict[str, Any]:
     """Figures over all folds with intervals, and of each fold, at one operating point."""
     fitted_on = answered["part"] == "calibration"
     threshold = _threshold(answered[fitted_on])
     left_out = answered[~fitted_on]
     labels, probabilities = _truth(left_out)
     lesions = splits.lesions(left_out).to_numpy()
-    pooled = metrics.score(labels, probabilities, threshold=threshold)
-    pooled["intervals"] = metrics.bootstrap(labels, probabilities, lesions, threshold=threshold)
+    together = metrics.score(labels, probabilities, threshold=threshold)
+    together["intervals"] = metrics.bootstrap(labels, probabilities, lesions, threshold=threshold)
     by_fold = {}
-    for name, state in states.items():
+    for name, epochs in trained.items():
         rows = left_out[left_out["fold"] == name]
-        trained = {"best_epoch": state.best_epoch, "epochs": state.epoch, "temperature": rows["temperature"].iloc[0]}
-        by_fold[name] = trained | metrics.score(*_truth(rows), threshold=threshold)
-    return {"threshold": threshold, "target_sensitivity": SENSITIVITY, "pooled": pooled, "folds": by_fold}
+        by_fold[name] = (
+            epochs
+            | {"temperature": float(rows["temperature"].iloc[0])}
+            | metrics.score(*_truth(rows), threshold=threshold)
+        )
+    return {"threshold": threshold, "target_sensitivity": SENSITIVITY, "pooled": together, "folds": by_fold}
 
 
 def _threshold(answered: pd.DataFrame) -> float:
@@ -188,12 +252,15 @@ def _truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(answered: pd.DataFrame, found: dict[str, Any], out: Path) -> None:
-    left_out = answered[answered["part"] != "calibration"].sort_values("image_id")
     with files.whole(out / "oof.csv") as partial:
-        columns = ["image_id", "lesion_id", "dx", "fold", *LOGS, *PROBABILITIES]
-        left_out.to_csv(partial, columns=columns, index=False)
+        _left_out(answered).to_csv(partial, index=False)
     with files.whole(out / "crossval.json") as partial:
         partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _left_out(answered: pd.DataFrame) -> pd.DataFrame:
+    columns = ["image_id", "lesion_id", "dx", "fold", *LOGS, *PROBABILITIES]
+    return answered.loc[answered["part"] != "calibration", columns].sort_values("image_id")
 
 
 def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -28,13 +28,14 @@ from skin_model.jobs import keeper, queue
 from skin_model.networks import NETWORKS
 from skin_model.services import workspace
 from skin_model.services.attempts import furthest
+from skin_model.services.durable import EPOCH
 from skin_model.store import database, records
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, write_state
 
-EPOCH = "epoch"  # name of the step that each finished epoch leaves
 IN_USE = "model in use"  # as starting weights
 NOT_HERE = {"weights", "teachers"}  # settings of the shipped model that name files of where it was made
+_NAMES = {"train": "training", "crossval": "cross-validation", "search": "search", "score": "scoring"}
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
@@ -118,27 +119,57 @@ def submit(
     Raises:
         ConfigurationError, TrainingError: naming what to mend.
     """
-    order = _order(data_set, config, views, sensitivity) | {"actor": who}
-    order["name"] = name.strip() or f"{config.network} {config.size} px"
-    _note(who, "start training", job, name=order["name"], data=data_set.name)
-    queue.enqueue(kind="train", order=order, job=job)
+    order = order_for(data_set=data_set, config=config, who=who, name=name, views=views) | {"sensitivity": sensitivity}
+    if not 0 < sensitivity <= 1:
+        raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
+    put_in(kind="train", order=order, job=job)
+    return job
+
+
+def rehearse(*, data_set: DataSet, config: TrainingConfig, who: str, job: str, times: int = 1) -> str:
+    """Queue a few steps of a training, to see whether they work and how long all would take; errors as `submit`.
+
+    `times` is how often the training is to be done: once per fold or trial.
+    """
+    order = order_for(data_set=data_set, config=config, who=who, name="trial of a few steps", views=1)
+    queue.enqueue(kind="rehearse", order=order | {"times": times}, job=job)
     keeper.ensure_worker()
     return job
 
 
-def rehearse(*, data_set: DataSet, config: TrainingConfig, who: str, job: str) -> str:
-    """Queue a few steps of a training, to see whether they work and how long all would take; errors as `submit`."""
-    order = _order(data_set, config, 1, 0.95) | {"actor": who, "name": "trial of a few steps"}
-    queue.enqueue(kind="rehearse", order=order, job=job)
+def order_for(*, data_set: DataSet, config: TrainingConfig, who: str, name: str, views: int) -> dict[str, Any]:
+    """What a workflow needs to know of a training; refuses what cannot succeed.  Errors as `submit`."""
+    check(data_set=data_set, config=config)
+    if views not in VIEWS:
+        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
+    if config.weights == IN_USE:
+        config = replace(config, weights=_weights_in_use(data_set, config))
+    validation = sum(images for images, _ in data_set.summary["parts"].get(config.validation, {}).values())
+    return {
+        "name": name.strip() or f"{config.network} {config.size} px",
+        "data_set": data_set.id,
+        "data": data_set.name,
+        "fingerprint": data_set.fingerprint,
+        "images": {"validation": validation},
+        "config": asdict(config),
+        "views": views,
+        "actor": who,
+    }
+
+
+def put_in(*, kind: str, order: dict[str, Any], job: str, on: str = queue.WORK) -> None:
+    """Queue a job, once for the same id, noted with who asked for it, and see that someone works."""
+    _note(order["actor"], f"start {_NAMES[kind]}", job, name=order["name"], data=order["data"])
+    queue.enqueue(kind=kind, order=order, job=job, queue=on)
     keeper.ensure_worker()
-    return job
 
 
 def estimate(job: Job) -> float:
-    """Seconds that a rehearsed training would take, all epochs used."""
+    """Seconds that a rehearsed training would take, all epochs used, as often as it is to be done."""
     measured, config, data = job.outcome, TrainingConfig(**job.order["config"]), job.order["images"]
     judged = data["validation"] / config.batch * measured["batch"] * _FORWARD
-    return float(measured["start"] + config.epochs * (measured["batches"] * measured["batch"] + judged))
+    once = measured["start"] + config.epochs * (measured["batches"] * measured["batch"] + judged)
+    return float(job.order.get("times", 1) * once)
 
 
 def jobs(*, limit: int = 200) -> list[Job]:
@@ -170,30 +201,11 @@ def resume(*, job: str, who: str) -> None:
 def delete(*, job: str, who: str) -> None:
     """Forget a job and remove its files; what it registered stays.  Raises JobError where it is not over."""
     found = queue.find(job)
+    parts = [part.id for part in queue.listed(parent=job, outcomes=False)]
     queue.delete(job)
-    shutil.rmtree(settings.load().runs / job, ignore_errors=True)
+    for name in (job, *parts):
+        shutil.rmtree(settings.load().runs / name, ignore_errors=True)
     _note(who, "delete job", job, name=found.order.get("name", ""), state=found.state)
-
-
-def _order(data_set: DataSet, config: TrainingConfig, views: int, sensitivity: float) -> dict[str, Any]:
-    """What a workflow needs to know; refuses what cannot succeed."""
-    check(data_set=data_set, config=config)
-    if views not in VIEWS:
-        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
-    if not 0 < sensitivity <= 1:
-        raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
-    if config.weights == IN_USE:
-        config = replace(config, weights=_weights_in_use(data_set, config))
-    validation = sum(images for images, _ in data_set.summary["parts"].get(config.validation, {}).values())
-    return {
-        "data_set": data_set.id,
-        "data": data_set.name,
-        "fingerprint": data_set.fingerprint,
-        "images": {"validation": validation},
-        "config": asdict(config),
-        "views": views,
-        "sensitivity": sensitivity,
-    }
 
 
 def _note(who: str, action: str, job: str, **details: Any) -> None:

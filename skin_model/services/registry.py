@@ -45,8 +45,11 @@ class Version:
 
 def ensure() -> None:
     """Make the bundled model version 1, where the registry is empty."""
+    if tracking.versions():
+        return
     first = settings.ASSETS / "model"
-    tracking.ensure_first(first, name=bundle.read(first).manifest.model_version)
+    with database.alone():
+        tracking.ensure_first(first, name=bundle.read(first).manifest.model_version)
 
 
 def versions() -> list[Version]:
@@ -100,6 +103,17 @@ def papers(version: Version) -> dict[str, Any]:
         "details": json.loads(made.text("details.json") or "{}"),
         "card": made.text("card.md"),
     }
+
+
+def report(papers: dict[str, Any]) -> str:
+    """The evaluation that came with a version as one HTML page; empty where it has none."""
+    if not papers["evaluation"] or not papers["details"]:
+        return ""
+    from skin_model.services import report_page  # Plotly, which choosing a version need not wait for
+
+    learned_from = papers["manifest"].data.get("name")
+    source = {"name": learned_from, "images": "its test part", "labels": "its table", "learned_from": learned_from}
+    return report_page.html(papers["evaluation"], papers["details"], source=source)
 
 
 def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: str) -> str:

@@ -1,6 +1,7 @@
 """Hyper-parameter search: each trial is one ordinary training with proposed settings; poor ones end early."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,14 @@ from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.services import runs, study, training
 from skin_model.services.runs import Watch
-from skin_model.training.state import ancestors, read_state, score
+from skin_model.training.run import OnEpoch
+from skin_model.training.state import RunState, ancestors, read_state, score
 
 if TYPE_CHECKING:
     import optuna
 
 SPACE = study.SPACE
+Train = Callable[[Callable[[], bool], OnEpoch], RunState]  # (whether to stop, told of each epoch) -> how far it came
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def search(
         ConfigurationError, DatasetError, TrainingError, BusyError: with a sentence on what to mend.
     """
     watch = watch or Watch()
-    names = _searched(config, trials, fixed)
+    names = searched(config, trials, fixed)
     with files.held(out):
         _check_folder(out, resume)
         shared = runs.share(
@@ -72,7 +75,7 @@ def search(
         runs.check_validation(config, set(shared.table["part"]))
         runs.check_classes(shared, (config.validation,))
         ancestors(config, shared.fingerprint)
-        with study.opened(out, config.epochs) as known:
+        with study.opened(out / study.FILE, study.NAME, config.epochs) as known:
             study.remember(known, config, shared.fingerprint, names)
             for number in range(trials):
                 if trial := study.trial(known, number, names, config.seed):
@@ -81,7 +84,7 @@ def search(
                     runs.release()
                     with files.whole(out / "trials.csv") as partial:
                         study.history(known, config).to_csv(partial, index=False)
-            return _best(known, config)
+            return best(known, config)
 
 
 def command_line(found: Found, data: Path, out: Path) -> str:
@@ -92,8 +95,8 @@ def command_line(found: Found, data: Path, out: Path) -> str:
     return shlex.join(["python", "-m", "skin_model", "train", *places, *given])
 
 
-def _searched(config: TrainingConfig, trials: int, fixed: frozenset[str]) -> tuple[str, ...]:
-    """Names of the settings to search."""
+def searched(config: TrainingConfig, trials: int, fixed: frozenset[str]) -> tuple[str, ...]:
+    """Names of the settings to search.  Raises ConfigurationError where a search makes no sense."""
     unused = {"weight_decay"} if "optimizer" in fixed and config.optimizer != "adamw" else set()
     if config.loss == "logit-adjusted" or config.balance == "oversampling":  # they allow no other balance
         unused |= {"balance"}
@@ -116,51 +119,72 @@ def _check_folder(out: Path, resume: bool) -> None:
 
 
 def _run(trial: "optuna.Trial", data: Path, out: Path, config: TrainingConfig, watch: Watch) -> None:
-    """Train with a trial's settings, from where it was broken off, and tell the study what came of it."""
+    """Train with a trial's settings, from where it was broken off."""
+    folder = out / f"trial-{trial.number}"
+
+    def train(stop: Callable[[], bool], on_epoch: OnEpoch) -> RunState:
+        def on_batch(epoch: int, batch: int, batches: int, loss: float) -> bool:
+            watch.batch(epoch, batch, batches, loss)
+            return stop()
+
+        def note(record: EpochRecord, best: bool) -> None:
+            watch.epoch(record, best)
+            on_epoch(record, best)
+
+        return training.train(
+            data=data, folder=folder, config=config, split=out / "split.csv", resume=(folder / "run.json").exists(),
+            guard=False, on_batch=on_batch, on_epoch=note,
+        )  # fmt: skip
+
+    run_trial(trial, folder, config.monitor, train)
+
+
+def run_trial(trial: "optuna.Trial", folder: Path, monitor: str, train: Train) -> None:
+    """Train for a trial, and tell its study what came of it; one below the median of the others is ended early.
+
+    Args:
+        trial: a running one.
+        folder: of its run, begun before or not.
+        monitor: the figure to report.
+        train: trains in `folder` until it is finished or is to stop.
+
+    Raises:
+        TrainingError: refused before it began, as every other trial would be.
+    """
     from optuna.trial import TrialState
 
-    folder = out / f"trial-{trial.number}"
-    begun = (folder / "run.json").exists()
-    pruned = begun and _caught_up(trial, folder)
+    if begun := (folder / "run.json").exists():
+        for record in read_state(folder).history:  # what a kill left unreported
+            _report(trial, record, monitor)
+    pruned = begun and trial.should_prune()
 
     def on_epoch(record: EpochRecord, best: bool) -> None:
         nonlocal pruned
-        watch.epoch(record, best)
-        trial.report(score(record, config.monitor), record.epoch)
+        _report(trial, record, monitor)
         pruned = trial.should_prune()
 
-    def on_batch(epoch: int, batch: int, batches: int, loss: float) -> bool:
-        watch.batch(epoch, batch, batches, loss)
-        return pruned
-
     try:
-        state = training.train(
-            data=data, folder=folder, config=config, split=out / "split.csv", resume=begun, guard=False,
-            on_batch=on_batch, on_epoch=on_epoch,
-        )  # fmt: skip
+        state = train(lambda: pruned, on_epoch)
     except TrainingError as error:
-        if not (folder / "run.json").exists():  # refused before it began, as every other trial would be
+        if not (folder / "run.json").exists():
             raise
         trial.set_user_attr("reason", str(error))
         trial.study.tell(trial, state=TrialState.PRUNED)  # not FAIL: the sampler is to learn from it
         return
     if state.finished:
-        trial.study.tell(trial, max(score(record, config.monitor) for record in state.history))
+        trial.study.tell(trial, max(score(record, monitor) for record in state.history))
     else:
         trial.study.tell(trial, state=TrialState.PRUNED)
 
 
-def _caught_up(trial: "optuna.Trial", folder: Path) -> bool:
-    """Report the epochs that a kill left unreported; whether the trial was about to be pruned."""
-    state = read_state(folder)
-    told = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    for record in state.history:
-        if record.epoch not in told:
-            trial.report(score(record, state.config.monitor), record.epoch)
-    return trial.should_prune()
+def _report(trial: "optuna.Trial", record: EpochRecord, monitor: str) -> None:
+    """Report an epoch, once."""
+    if record.epoch not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
+        trial.report(score(record, monitor), record.epoch)
 
 
-def _best(known: "optuna.Study", config: TrainingConfig) -> Found:
+def best(known: "optuna.Study", config: TrainingConfig) -> Found:
+    """What a history of trials has found.  Raises TrainingError where none of them was finished."""
     try:
         best = known.best_trial
     except ValueError as error:  # Optuna's way of saying that no trial is complete

@@ -16,6 +16,7 @@ import pandas as pd
 
 from skin_model.entities import TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.store import database
 from skin_model.training.state import differences
 
 if TYPE_CHECKING:
@@ -30,16 +31,22 @@ RATES = {"learning_rate": (1e-4, 1e-2), "weight_decay": (1e-5, 1e-1)}  # low, hi
 SHARES = {"dropout": (0.0, 0.5, 0.1), "label_smoothing": (0.0, 0.2, 0.05)}  # low, high, step
 SPACE = (*CHOICES, *RATES, *SHARES)  # weight decay counts where the optimizer is adamw
 
-FILE, NAME = "study.db", "search"
+FILE, NAME = "study.db", "search"  # of a search of its own
+SCHEMA = "studies"  # of PostgreSQL, where many searches share a database
 BEFORE_PRUNING = 4  # trials; a median of fewer says little
 
 
 @contextmanager
-def opened(folder: Path, epochs: int) -> Iterator["optuna.Study"]:
-    """The history in `folder`, begun where there is none; nothing is pruned in the first quarter of the epochs.
+def opened(place: Path | str, name: str, epochs: int) -> Iterator["optuna.Study"]:
+    """The history of that name, begun where there is none; nothing is pruned in the first quarter of the epochs.
+
+    Args:
+        place: a SQLite file, or the address of a database.
+        name: of the history.
+        epochs: of a trial.
 
     Raises:
-        TrainingError: where the file cannot be read or written.
+        TrainingError: where it cannot be read or written.
     """
     import optuna
     import sqlalchemy
@@ -47,20 +54,43 @@ def opened(folder: Path, epochs: int) -> Iterator["optuna.Study"]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # its lines would tear the progress bar
     storage = None
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / FILE}")
+        storage = _storage(place)
         pruner = optuna.pruners.MedianPruner(BEFORE_PRUNING, n_warmup_steps=1 - (-epochs // 4))
         yield optuna.create_study(
-            storage=storage, pruner=pruner, study_name=NAME, direction="maximize", load_if_exists=True
+            storage=storage, pruner=pruner, study_name=name, direction="maximize", load_if_exists=True
         )
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise TrainingError(
-            f"The history {folder / FILE} cannot be read or written ({type(error).__name__}). Make room and go on "
-            "with --resume; where the file is damaged, start a search in a new folder."
+            f"The history {_shown(place)} cannot be read or written ({type(error).__name__}). Make room and resume "
+            "the search (--resume); where the history is damaged, start anew, in a new folder."
         ) from error
     finally:
         if storage:
             storage.remove_session()
             storage.engine.dispose()
+
+
+def _storage(place: Path | str) -> "optuna.storages.RDBStorage":
+    """Optuna's tables; on PostgreSQL in a schema of their own, for its version table bears the name of MLflow's."""
+    import optuna
+    import sqlalchemy
+
+    if isinstance(place, Path):
+        return optuna.storages.RDBStorage(f"sqlite:///{place}")
+    if place.startswith("sqlite"):
+        return optuna.storages.RDBStorage(place, engine_kwargs={"connect_args": {"timeout": database.PATIENCE}})
+    engine = sqlalchemy.create_engine(place)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(7172201812)"))  # two at once take turns
+        connection.execute(sqlalchemy.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+    engine.dispose()
+    return optuna.storages.RDBStorage(
+        place, engine_kwargs={"connect_args": {"options": f"-csearch_path={SCHEMA}"}, "pool_pre_ping": True}
+    )
+
+
+def _shown(place: Path | str) -> str:
+    return str(place) if isinstance(place, Path) else place.split("@")[-1]  # without a password
 
 
 def remember(study: "optuna.Study", config: TrainingConfig, split: str, names: tuple[str, ...]) -> None:
@@ -93,15 +123,33 @@ def trial(study: "optuna.Study", number: int, names: tuple[str, ...], seed: int)
 
     known = study.get_trials(deepcopy=False)
     if number >= len(known):
-        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        study.sampler = optuna.samplers.TPESampler(seed=own_seed)
-        return study.ask(_space(names))
+        return _proposed(study, number, names, seed)
     if known[number].state.is_finished():
         return None
     if known[number].params.keys() >= set(names):
         return optuna.Trial(study, known[number]._trial_id)
     study.tell(number, state=optuna.trial.TrialState.FAIL)  # killed while its settings were being chosen
     return None
+
+
+def trial_of_part(study: "optuna.Study", part: int, names: tuple[str, ...], seed: int) -> "optuna.Trial | None":
+    """The trial of one of several parts that may ask at the same time; None where it is finished."""
+    import optuna
+
+    for known in study.get_trials(deepcopy=False):
+        if known.user_attrs.get("part") == part:
+            return None if known.state.is_finished() else optuna.Trial(study, known._trial_id)
+    asked = _proposed(study, part, names, seed)
+    asked.set_user_attr("part", part)
+    return asked
+
+
+def _proposed(study: "optuna.Study", number: int, names: tuple[str, ...], seed: int) -> "optuna.Trial":
+    import optuna
+
+    own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=own_seed)
+    return study.ask(_space(names))
 
 
 def _space(names: tuple[str, ...]) -> dict[str, Any]:

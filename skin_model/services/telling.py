@@ -51,6 +51,12 @@ class Telling:
         self._state |= {"stage": "looking for leaks", "done": done, "total": total}
         self._hand_on()
 
+    def answer(self, done: int, total: int) -> None:
+        """Note images that a finished network has judged."""
+        self._running.check()
+        self._state |= {"stage": "judging images", "done": done, "total": total}
+        self._hand_on()
+
     def batch(self, epoch: int, batch: int, batches: int, loss: float) -> bool:
         """Note a batch; whether to stop."""
         now = time.monotonic()
@@ -67,9 +73,17 @@ class Telling:
 
     def epoch(self, record: EpochRecord) -> None:
         """Note a finished epoch."""
+        judged = ", ".join(
+            f"{words} {value:.3f}"
+            for words, value in (
+                ("validation loss", record.val_loss),
+                ("balanced accuracy", record.val_balanced_accuracy),
+                ("macro AUC", record.val_macro_auc),
+            )
+            if value is not None  # without validation
+        )
         self.line(
-            f"epoch {record.epoch}: loss {record.loss:.4f}, validation loss {record.val_loss:.4f}, balanced accuracy "
-            f"{record.val_balanced_accuracy:.3f}, macro AUC {record.val_macro_auc:.3f}, {record.seconds:.0f} s"
+            f"epoch {record.epoch}: loss {record.loss:.4f}{', ' if judged else ''}{judged}, {record.seconds:.0f} s"
         )
 
     def _hand_on(self, *, now: bool = False) -> None:

@@ -5,22 +5,17 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from skin_model import bundle, files, settings, tracking
-from skin_model.entities import DataSet, EpochRecord, TrainingConfig
-from skin_model.errors import BundleError, TrainingError
+from skin_model import bundle, settings, tracking
+from skin_model.entities import TrainingConfig
+from skin_model.errors import BundleError
 from skin_model.jobs.running import Running, step
-from skin_model.services import attempts, comparing, models, registry, training
+from skin_model.services import attempts, comparing, divided, durable, models, registry, training
 from skin_model.services.telling import Telling, sentences
-from skin_model.store import database, records
-from skin_model.training.state import RunState, read_state
-
-EPOCH = "epoch"
 
 
 def train(order: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +25,8 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
         order: name, data_set (id), fingerprint (of its split), config, views, sensitivity, actor.
 
     Returns:
-        The registered `version`, its `name`, `best_epoch`, `epochs` and headline `figures` of the test part.
+        The registered `version`, its `name`, `best_epoch`, `epochs`, and of the test part headline `figures`, `recalls`
+        per class and `confusion` matrix.
     """
     me, config = Running.current(), TrainingConfig(**order["config"])
     telling = Telling(me, config)
@@ -38,10 +34,10 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
     home = settings.load().runs
     home.mkdir(parents=True, exist_ok=True)
     with sentences(str(home)):
-        data = _data_set(order)
+        data = durable.data_set(order)
         run = step("begin", _begin, me.job, order, data.drawn)
         folder = attempts.own(home / me.job, me.token)
-        state = _trained(me, telling, config, data, folder, run)
+        state = durable.trained(me, telling, config, data, folder, run)
         made = _bundled(telling, data.folder, folder, order)
         outcome = step("register", _register, run, folder, made, data.drawn)
         attempts.clear_others(home / me.job, me.token)
@@ -71,7 +67,7 @@ def rehearse(order: dict[str, Any]) -> dict[str, float]:
     home, measured = settings.load().runs, dict[str, float]()
     home.mkdir(parents=True, exist_ok=True)
     with sentences(str(home)), tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=home) as folder:
-        began, data, split = time.monotonic(), _data_set(order), Path(folder) / "split.csv"
+        began, data, split = time.monotonic(), durable.data_set(order), Path(folder) / "split.csv"
         split.write_text(data.split, encoding="utf-8")
         training.train(
             data=data.folder, folder=Path(folder) / "run", config=config, split=split, guard=False, on_batch=on_batch
@@ -100,7 +96,7 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
         me.tell({"stage": "judging the test lesions", "done": done, "total": total, "memory": 0})
 
     with sentences(str(settings.load().home)):
-        data = _data_set(order)
+        data = durable.data_set(order)
         champion, challenger = (Classifier(bundle.read(Path(order[name]))) for name in ("champion", "challenger"))
         split = pd.read_csv(io.StringIO(data.split), dtype=str)
         found = comparing.compare(
@@ -110,7 +106,9 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
 
 
 _REHEARSED = 6  # steps after the first
-WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {"train": train, "rehearse": rehearse, "compare": compare}
+WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "train": train, "rehearse": rehearse, "compare": compare, **divided.WORKFLOWS
+}  # fmt: skip
 
 
 def work(*, slot: int | None = None) -> None:
@@ -120,64 +118,9 @@ def work(*, slot: int | None = None) -> None:
     worker.work(WORKFLOWS, slot=slot)
 
 
-def _data_set(order: dict[str, Any]) -> DataSet:
-    """The data set of an order, its folder there and its split that of then."""
-    with database.reading() as record:
-        known = {data.id: data for data in records.data_sets(record)}
-    data = known.get(order["data_set"])
-    if data is None:
-        raise TrainingError("The data set of this job is no longer registered. Register it again and start anew.")
-    if data.fingerprint != order["fingerprint"]:
-        raise TrainingError(
-            f"The split of {data.name} was changed after this job was queued, so its figures could not be compared "
-            "with those of the others. Clone the job."
-        )
-    if not data.folder.is_dir():
-        raise TrainingError(
-            f"The folder {data.folder} of {data.name} is not there. Bring it back or mount it, then resume."
-        )
-    return data
-
-
 def _begin(job: str, order: dict[str, Any], drawn: bool) -> str:
     registry.ensure()
-    parameters = order["config"] | {"views": order["views"], "split": order["fingerprint"]}
-    tags = {"actor": order["actor"], "drawn": str(drawn).lower(), "kind": "train"}
-    return tracking.begin(job=job, name=order["name"], parameters=parameters, tags=tags)
-
-
-def _trained(me: Running, telling: Telling, config: TrainingConfig, data: DataSet, folder: Path, run: str) -> RunState:
-    """Train what is left; each epoch is one step, whoever trained it."""
-
-    def on_epoch(record: EpochRecord, best: bool) -> None:
-        step(EPOCH, _log_epoch, run, asdict(record))
-        telling.epoch(record)
-
-    begun = (folder / "run.json").is_file()
-    if begun:
-        for record in read_state(folder).history:
-            on_epoch(record, False)
-    else:
-        with files.whole(folder / "split.csv") as partial:
-            partial.write_text(data.split, encoding="utf-8")
-    state = training.train(
-        data=data.folder,
-        folder=folder,
-        config=config,
-        split=folder / "split.csv",
-        resume=begun,
-        on_check=telling.check,
-        on_batch=telling.batch,
-        on_epoch=on_epoch,
-    )
-    if not state.finished:
-        me.leave()
-    return state
-
-
-def _log_epoch(run: str, record: dict[str, Any]) -> dict[str, Any]:
-    tracking.log_figures(run, {k: v for k, v in record.items() if k != "epoch"}, record["epoch"])
-    return record
+    return durable.begin(job, order, "train", drawn)
 
 
 def _bundled(telling: Telling, data: Path, folder: Path, order: dict[str, Any]) -> bundle.Bundle:
@@ -202,4 +145,10 @@ def _register(run: str, folder: Path, made: bundle.Bundle, drawn: bool) -> dict[
     registry.ensure()
     version = tracking.register(run, made.folder, name=made.manifest.model_version, tags=tags)
     tracking.end(run, "FINISHED")
-    return {"version": version.version, "name": version.name, "figures": figures}
+    intervals = evaluation.get("intervals") or {}
+    recalls = {
+        code: {"value": of_class["recall"], "interval": intervals.get(f"per_class.{code}.recall")}
+        for code, of_class in evaluation.get("per_class", {}).items()
+    }
+    outcome = {"version": version.version, "name": version.name, "figures": figures}
+    return outcome | {"recalls": recalls, "confusion": evaluation.get("confusion_matrix")}

@@ -37,6 +37,19 @@ def writing(address: str | None = None) -> Iterator[sa.Connection]:
         yield connection
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one process at a time in, of all that share the record; for what must happen once, and takes seconds.
+
+    Raises:
+        StoreError: the record cannot be reached.
+    """
+    with writing() as record:  # on SQLite there is one writer at a time
+        if record.dialect.name == "postgresql":
+            record.execute(sa.text("SELECT pg_advisory_xact_lock(7172201813)"))
+        yield
+
+
 def exists(address: str | None = None) -> bool:
     """Whether anything was ever recorded; asks no server."""
     url = address or settings.load().database

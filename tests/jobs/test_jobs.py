@@ -239,6 +239,23 @@ def test_cancelling_and_resuming_reaches_the_parts(home: Path, start: Callable[.
     assert [epoch for epoch, _ in written(parts[0])] == [1, 2]
 
 
+def test_a_part_that_fails_fails_the_whole_with_its_sentence_stops_the_others_and_all_can_be_resumed(
+    home: Path, start: Callable[..., object]
+) -> None:
+    first, second = counting(home, "first", epochs=1) | {"fails": True}, counting(home, "second", epochs=8, pause=0.05)
+    queue.enqueue(kind="plan", order={"parts": [first, second]}, job="plan", queue=queue.PLANS)
+    start()
+    until(over("plan"), "the end")
+    assert queue.find("plan").error == "The data folder is gone; bring it back, then resume."
+    until(lambda: all(part.over for part in queue.listed(parent="plan")), "the parts to end")
+    assert {part.state for part in queue.listed(parent="plan")} == {"failed", "cancelled"}
+    assert len(written(second)) < 8
+    (Path(str(first["folder"])) / "mended").touch()
+    queue.resume("plan")
+    until(lambda: queue.find("plan").state in ("done", "failed"), "the end")
+    assert queue.find("plan").outcome == ["counted [1]", f"counted {list(range(1, 9))}"]
+
+
 def test_a_job_that_takes_its_worker_down_again_and_again_counts_as_failed(
     home: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

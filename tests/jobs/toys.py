@@ -14,6 +14,8 @@ from skin_model.jobs import running, worker
 def count(order: dict[str, Any]) -> str:
     """As a training does: an epoch of batches, then a step; what is finished stands in the folder."""
     me, folder = running.Running.current(), Path(order["folder"])
+    if order.get("fails") and not (folder / "mended").exists():
+        raise TrainingError("The data folder is gone; bring it back, then resume.")
     done = []
     for epoch in range(1, order["epochs"] + 1):
         if not (folder / f"epoch-{epoch}").exists():

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError
-from skin_model.services import orders, registered, registry, workspace
+from skin_model.services import orders, plans, registered, registry, workspace
 from skin_model.taxonomy import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +41,7 @@ class Fake:
 
     data: list[DataSet] = field(default_factory=lambda: [DATA])
     jobs: list[Job] = field(default_factory=list)
+    parts: list[Job] = field(default_factory=list)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     fault: Exception | None = None
 
@@ -67,6 +68,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(orders, "starting_weights", lambda: {"new (random)": None})
     for name in ("submit", "rehearse", "cancel", "resume", "delete"):
         monkeypatch.setattr(orders, name, fake.note(name))
+    for name in ("submit_crossval", "submit_search", "submit_scoring"):
+        monkeypatch.setattr(plans, name, fake.note(name))
+    monkeypatch.setattr(plans, "parts", lambda job: fake.parts)
     return fake
 
 
@@ -168,6 +172,93 @@ def test_a_failed_training_says_why_and_can_be_resumed_cloned_and_deleted(fake: 
     assert next(number for number in app.number_input if number.label == "Epochs").value == 11
 
 
+@pytest.mark.parametrize(("kind", "what"), [("crossval", "submit_crossval"), ("search", "submit_search")])
+def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str, what: str) -> None:
+    app = open_page()
+    app.radio(key="kind").set_value(kind).run()
+    if kind == "search":
+        next(number for number in app.number_input if number.label == "Trials").set_value(7)
+        next(several for several in app.multiselect if several.label == "Settings to search").set_value(["dropout"])
+    app = press(app, "Try a few steps and estimate the time")
+    press(app, "Start the training")
+    (rehearsed, first), (ordered, given) = fake.asked
+    assert (rehearsed, first["times"]) == ("rehearse", {"crossval": 2, "search": 7}[kind])
+    assert (ordered, given["data_set"], given["config"]) == (what, DATA, orders.defaults())
+    if kind == "search":
+        assert (given["trials"], given["searched"]) == (7, ("dropout",))
+
+
+def test_a_job_in_parts_shows_how_many_are_done_and_what_is_being_done(fake: Fake) -> None:
+    told = {"stage": "training", "epoch": 1, "epochs": 7, "batch": 10, "batches": 200, "loss": 0.61, "at": NOW}
+    whole = job("all folds", "running", "crossval")
+    whole.order["folds"] = ["fold0", "fold1", "fold2"]
+    fake.jobs = [whole]
+    fake.parts = [job("all folds, fold0", "done", "fold"), job("all folds, fold1", "running", "fold", progress=told)]
+    app = open_page()
+    bars = [str(bar.proto) for bar in app.get("progress")]
+    assert "1 of 3 folds done" in bars[0]
+    assert "epoch 1 of 7" in bars[1]
+    assert "**all folds, fold1**: running" in words(app)
+    app.button(key="cancel-all folds").click().run()
+    assert fake.asked == [("cancel", {"job": "all folds", "who": "ada"})]
+
+
+def test_what_folds_and_trials_came_to_is_shown_and_the_best_settings_are_offered(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [("figure", "all folds", "95 % interval", "fold0"), ("Macro AUC", "0.912", "0.900 to 0.920", "0.911")]
+    monkeypatch.setattr(plans, "figures", lambda job: lines)
+    best = asdict(replace(TrainingConfig(), dropout=0.4))
+    found = {"trial": 3, "config": best, "history": [{"trial": 3, "state": "complete", "macro_auc": 0.93}]}
+    tally = {"images": 2000, "failed": 1, "refer": 300, "diagnoses": {"mel": 300, "nv": 1699}}
+    fake.jobs = [
+        job("look", "done", "search", outcome=found),
+        job("all folds", "done", "crossval", outcome={"pooled": {"macro_auc": 0.912}}),
+        job("archive", "done", "score", outcome=tally),
+    ]
+    fake.jobs[2].order["version"] = 1
+    del fake.jobs[2].order["config"]
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["look", "all folds", "archive"]).run()
+    assert "2,000 images by version 1: 300 to refer, 1 could not be judged" in words(app)
+    assert "Best: trial 3" in words(app)
+    table = app.dataframe[0].value
+    assert table["what"].tolist() == ["search", "K-fold", "folder of images"]
+    assert table["macro AUC"].tolist()[1] == 0.912
+    assert app.dataframe[2].value.columns.tolist() == list(lines[0])
+    app = press(app, "Clone the best settings")
+    assert next(number for number in app.number_input if number.label == "Dropout").value == 0.4
+
+
+def test_two_trainings_are_compared_by_settings_recall_and_confusion(fake: Fake) -> None:
+    matrix = [[3 if row == column else 1 for column in range(7)] for row in range(7)]
+    for name, recall in (("one", 0.5), ("two", 0.75)):
+        recalls = {code: {"value": recall, "interval": [recall - 0.1, recall + 0.1]} for code in CODES}
+        outcome = {"version": 2, "name": "m", "figures": {"n": 63}, "best_epoch": 3, "epochs": 7, "recalls": recalls,
+                   "confusion": matrix}  # fmt: skip
+        fake.jobs.append(job(name, "done", outcome=outcome))
+    fake.jobs[1].order["config"]["epochs"] = 11
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["one", "two"]).run()
+    text = words(app)
+    assert "| epochs | 20 | 11 |" in text
+    assert "| Melanoma | 0.500 (0.40 to 0.60) | 0.750 (0.65 to 0.85) |" in text
+    assert len(app.get("plotly_chart")) == 4
+
+
+def test_a_folder_of_images_is_ordered_with_a_version(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = registry.Version(1, "first-model", "champion", NOW, False, "", "")
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    app = open_page()
+    app.toggle[0].set_value(True).run()
+    next(text for text in app.text_input if text.label == "Folder of images").set_value("/archive")
+    app = press(app, "Judge them all")
+    ((what, given),) = fake.asked
+    assert what == "submit_scoring"
+    assert (given["folder"], given["version"], given["who"]) == (Path("/archive"), version, "ada")
+    assert "The folder is queued" in words(app)
+
+
 def test_the_time_that_a_trial_measured_is_told(fake: Fake) -> None:
     app = press(open_page(), "Try a few steps and estimate the time")
     asked = fake.asked[0][1]["job"]
@@ -192,6 +283,8 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     monkeypatch.setattr(registry, "promote", fake.note("promote"))
     app = open_page("models")
     assert "can never be put into use" in words(app)
+    app.toggle[0].set_value(True).run()
+    assert "Confusion matrix" in app.get("iframe")[0].proto.srcdoc
     assert "Put this version into use" not in [button.label for button in app.button]
     app.selectbox[0].set_value(1).run()
     app.text_input[0].set_value("complaints")

@@ -1,0 +1,110 @@
+"""A training inside a job: its data set as it was when it was ordered, its MLflow run, its epochs as durable steps."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from skin_model import files, tracking
+from skin_model.entities import DataSet, EpochRecord, TrainingConfig
+from skin_model.errors import TrainingError
+from skin_model.jobs.running import Running, step
+from skin_model.services import training
+from skin_model.services.telling import Telling
+from skin_model.store import database, records
+from skin_model.training.run import OnEpoch
+from skin_model.training.state import RunState, read_state
+
+EPOCH = "epoch"  # name of the step that each finished epoch leaves
+
+
+def data_set(order: dict[str, Any]) -> DataSet:
+    """The data set of an order, its folder there and its split that of then.
+
+    Raises:
+        TrainingError: it is not so any more.
+    """
+    with database.reading() as record:
+        known = {data.id: data for data in records.data_sets(record)}
+    data = known.get(order["data_set"])
+    if data is None:
+        raise TrainingError("The data set of this job is no longer registered. Register it again and start anew.")
+    if data.fingerprint != order["fingerprint"]:
+        raise TrainingError(
+            f"The split of {data.name} was changed after this job was queued, so its figures could not be compared "
+            "with those of the others. Clone the job."
+        )
+    if not data.folder.is_dir():
+        raise TrainingError(
+            f"The folder {data.folder} of {data.name} is not there. Bring it back or mount it, then resume."
+        )
+    return data
+
+
+def begin(job: str, order: dict[str, Any], kind: str, drawn: bool) -> str:
+    """Begin the job's MLflow run, or find it; one of a part stands below that of the whole."""
+    parameters = order["config"] | {"views": order["views"], "split": order["fingerprint"]}
+    tags = {"actor": order["actor"], "drawn": str(drawn).lower(), "kind": kind}
+    if "run" in order:
+        tags["mlflow.parentRunId"] = order["run"]
+    return tracking.begin(job=job, name=order["name"], parameters=parameters, tags=tags)
+
+
+def trained(
+    me: Running,
+    telling: Telling,
+    config: TrainingConfig,
+    data: DataSet,
+    folder: Path,
+    run: str,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    and_then: OnEpoch = lambda *_: None,
+) -> RunState:
+    """Train what is left; each epoch is one step, whoever trained it.
+
+    Args:
+        me, telling: the execution that trains, and what it tells.
+        config: all settings.
+        data: a registered data set.
+        folder: of this execution.
+        run: of MLflow.
+        stop: whether to end the training early.
+        and_then: told of each epoch that was finished here or before.
+    """
+
+    def on_epoch(record: EpochRecord, best: bool) -> None:
+        step(EPOCH, _log_epoch, run, asdict(record))
+        telling.epoch(record)
+        and_then(record, best)
+
+    def on_batch(epoch: int, batch: int, batches: int, loss: float) -> bool:
+        return telling.batch(epoch, batch, batches, loss) or stop()
+
+    begun = (folder / "run.json").is_file()
+    if begun:
+        for record in read_state(folder).history:
+            on_epoch(record, False)
+    else:
+        with files.whole(folder / "split.csv") as partial:
+            partial.write_text(data.split, encoding="utf-8")
+    state = training.train(
+        data=data.folder,
+        folder=folder,
+        config=config,
+        split=folder / "split.csv",
+        resume=begun,
+        on_check=telling.check,
+        on_answer=telling.answer,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+    )
+    if not state.finished:
+        me.check()
+    return state
+
+
+def _log_epoch(run: str, record: dict[str, Any]) -> dict[str, Any]:
+    figures = {k: v for k, v in record.items() if k != "epoch" and v is not None}
+    tracking.log_figures(run, figures, record["epoch"])
+    return record
