@@ -4,14 +4,13 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.frame import begin_page, explain_failure
+from pages.ui.frame import begin_page, explain_failure, say, show_said
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered, registry
 from skin_model.taxonomy import BY_CODE
 
 state = begin_page("Models")
 
-view = st.session_state
 HEADLINES = {
     "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
     "malignant.sensitivity": "Malignant: sensitivity", "malignant.specificity": "Malignant: specificity",
@@ -145,8 +144,7 @@ def run(act: Any, said: str) -> None:
     except SkinModelError as error:
         st.error(str(error))
         return
-    view["said"] = said
-    st.rerun()
+    say(said)
 
 
 def show_history() -> None:
@@ -161,8 +159,7 @@ def show_history() -> None:
     )
 
 
-if "said" in view:
-    st.success(view.pop("said"))
+show_said()
 explain_failure(state)
 try:
     with st.spinner("Looking at the registry"):  # the first look of a process makes or checks its tables

@@ -4,17 +4,15 @@ import streamlit as st
 
 from pages.ui import data_sets as data_parts
 from pages.ui import ordering, past, running
-from pages.ui.frame import begin_page, explain_failure
+from pages.ui.frame import begin_page, explain_failure, show_said
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered
 
 state = begin_page("Train a model")
 
-view = st.session_state
 
 explain_failure(state)
-if "said" in view:
-    st.success(view.pop("said"))
+show_said()
 st.header("Running", anchor=False)
 running.live()
 try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.ui.frame import say
 from skin_model.entities import DataSet
 from skin_model.errors import SkinModelError
 from skin_model.services import registered
@@ -45,8 +46,7 @@ def _take_in(register: Any) -> None:
     except SkinModelError as error:
         st.error(str(error))
         return
-    st.session_state["said"] = f"{made.name} is registered."
-    st.rerun()
+    say(f"{made.name} is registered.")
 
 
 def _show_one(data: DataSet) -> None:

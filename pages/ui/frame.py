@@ -5,6 +5,7 @@ with `begin_page` as its first statement and relies on nothing else.
 """
 
 import base64
+import time
 from pathlib import Path
 
 import streamlit as st
@@ -16,6 +17,7 @@ PRODUCT = "Dermoscopy decision support"
 MENU = (("app.py", "Home"), ("pages/analyse.py", "Analyse"), ("pages/training.py", "Train"),
         ("pages/models.py", "Models"))  # fmt: skip
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
+SAID_SECONDS = 20.0  # a page that looks after its jobs reruns by itself, and must not wipe out what was just said
 POLL_SECONDS = 2.0  # a rerun costs the loading model some of its time
 
 # Streamlit's own theme (.streamlit/config.toml) does the rest; containers are named by their `key`.
@@ -137,3 +139,16 @@ def _model_line(state: ModelState) -> None:
     words = {"loading": "◌ The model is loading …", "failed": "✕ No model in use"}
     line = f"● Model {state.summary.version}" if state.summary else words.get(state.status, "")
     st.html(f'<div class="model" role="status">{line}</div>', width="content")
+
+
+def say(words: str) -> None:
+    """Run the page anew with a sentence on what was done."""
+    st.session_state["said"] = words, time.monotonic()
+    st.rerun()
+
+
+def show_said() -> None:
+    """The sentence of `say`, for a while."""
+    words, at = st.session_state.get("said", ("", 0.0))
+    if words and time.monotonic() - at < SAID_SECONDS:
+        st.success(words)

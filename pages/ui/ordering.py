@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.ui import jobs as parts
+from pages.ui.frame import say
 from skin_model.entities import DataSet, Job, TrainingConfig
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, plans, registered, registry
@@ -161,5 +162,4 @@ def ask_for_scoring() -> None:
         st.error(str(error))
         return
     del view["next scoring"]
-    view["said"] = "The folder is queued. You may close this page; it goes on without it."
-    st.rerun()
+    say("The folder is queued. You may close this page; it goes on without it.")

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages.ui import jobs as parts
+from pages.ui.frame import say
 from skin_model import charts
 from skin_model.entities import Job
 from skin_model.errors import SkinModelError
@@ -24,8 +25,7 @@ def act(what: Callable[..., Any], job: Job, said: str) -> None:
     except SkinModelError as error:
         st.error(str(error))
         return
-    view["said"] = said
-    st.rerun()
+    say(said)
 
 
 def show_past(known: list[Job]) -> None:
