@@ -19,7 +19,7 @@ from postgres import server
 from skin_model import settings
 from skin_model.dataset import ham10000, splits
 from skin_model.dataset.labels import class_indices
-from skin_model.entities import DataSet, Job, TrainingConfig
+from skin_model.entities import REFUSED, DataSet, Job, TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import metrics
 from skin_model.jobs import keeper, queue
@@ -88,8 +88,12 @@ def answers_agree(job: Job, folder: Path) -> None:
     expected = [judged.to_json() for judged in prediction.predict(classifier=workspace.load(), paths=[folder])]
     assert found["image"].tolist() == [str(Path(plain["image"]).relative_to(folder)) for plain in expected]
     assert found["sha256"].tolist() == [plain["sha256"] for plain in expected]
-    np.testing.assert_allclose(found["p_mel"], [plain["probabilities"]["mel"] for plain in expected], atol=1e-4)
-    assert job.outcome["images"] == len(expected) == sum(job.outcome["diagnoses"].values())
+    assert found["outcome"].tolist() == [plain["outcome"] for plain in expected]
+    likely = [plain.get("probabilities", {}).get("mel", np.nan) for plain in expected]
+    np.testing.assert_allclose(found["p_mel"], likely, atol=1e-4)
+    refused = sum(plain["outcome"] == REFUSED for plain in expected)
+    assert job.outcome["refused"] == refused < len(expected)
+    assert job.outcome["images"] == len(expected) == sum(job.outcome["diagnoses"].values()) + refused
     assert job.outcome["refer"] == found["refer"].sum()
 
 

@@ -130,7 +130,8 @@ def _show_scoring(job: Job) -> None:
     named = ", ".join(f"{BY_CODE[code].name} {count:,}" for code, count in tally["diagnoses"].items() if count)
     st.markdown(
         f"{tally['images']:,} images by version {job.order['version']}: {tally['refer']:,} to refer, "
-        f"{tally['failed']:,} could not be judged. Likeliest: {named or 'none'}."
+        f"{tally['refused']:,} not judged for their quality or content, "
+        f"{tally['failed']:,} could not be read. Likeliest: {named or 'none'}."
     )
     if st.toggle("Prepare the answers for download", key=f"scored-{job.id}"):
         st.download_button("Answers (CSV)", plans.scored(job=job), "answers.csv", "text/csv")

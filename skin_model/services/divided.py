@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from skin_model.inference import Classifier
 
 ANSWERS = "answers"  # name of the step that keeps a chunk's answers, as CSV
-COLUMNS = ("image", "sha256", "diagnosis", "malignant_probability", "refer", *(f"p_{code}" for code in CODES),
-           "model_version", "error")  # fmt: skip  # of these answers
+COLUMNS = ("image", "sha256", "outcome", "reasons", "diagnosis", "malignant_probability", "refer",
+           *(f"p_{code}" for code in CODES), "model_version", "error")  # fmt: skip  # of these answers
 
 
 def crossvalidate(order: dict[str, Any]) -> dict[str, Any]:
@@ -121,13 +121,14 @@ def score(order: dict[str, Any]) -> dict[str, Any]:
         order: folder, files (lists of names, one per chunk), and of the model version, source, manifest and views.
 
     Returns:
-        A tally: `images`, `failed`, `refer`, and how many there are of each of the `diagnoses`.
+        A tally: `images`, how many of them `failed` to be read and were `refused` by the gate, `refer`, and how many
+        there are of each of the `diagnoses`.
     """
     named = [{"part": k, "files": files, "name": f"{files[0]} ..."} for k, files in enumerate(order["files"])]
     tallies = parts("chunk", [order | of_chunk for of_chunk in named])
     whole: Counter[str] = sum((Counter(tally) for tally in tallies), Counter())
     diagnoses = {code: whole[code] for code in CODES}
-    return {"images": whole["images"], "failed": whole["failed"], "refer": whole["refer"], "diagnoses": diagnoses}
+    return {name: whole[name] for name in ("images", "failed", "refused", "refer")} | {"diagnoses": diagnoses}
 
 
 def chunk(order: dict[str, Any]) -> dict[str, int]:
@@ -149,7 +150,9 @@ def chunk(order: dict[str, Any]) -> dict[str, int]:
     answered = [judged.prediction for judged in found if judged.prediction]
     tally = Counter(prediction.diagnosis.code for prediction in answered)
     refer = sum(prediction.refer for prediction in answered)
-    return {"images": len(found), "failed": len(found) - len(answered), "refer": refer, **tally}
+    failed = sum(bool(judged.error) for judged in found)
+    refused = len(found) - len(answered) - failed
+    return {"images": len(found), "failed": failed, "refused": refused, "refer": refer, **tally}
 
 
 WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -206,5 +209,8 @@ def _as_csv(folder: Path, found: list[Judged]) -> str:
     for judged in found:
         plain = judged.to_json()
         probabilities = {f"p_{code}": f"{p:.6f}" for code, p in plain.pop("probabilities", {}).items()}
-        writer.writerow(plain | probabilities | {"image": str(judged.path.relative_to(folder))})
+        plain.pop("findings", None)
+        reasons = " ".join(finding.sentence for finding in judged.quality.reasons)
+        place = {"image": str(judged.path.relative_to(folder)), "reasons": reasons}
+        writer.writerow(plain | probabilities | place)
     return text.getvalue()

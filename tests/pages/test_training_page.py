@@ -210,7 +210,7 @@ def test_what_folds_and_trials_came_to_is_shown_and_the_best_settings_are_offere
     monkeypatch.setattr(plans, "figures", lambda job: lines)
     best = asdict(replace(TrainingConfig(), dropout=0.4))
     found = {"trial": 3, "config": best, "history": [{"trial": 3, "state": "complete", "macro_auc": 0.93}]}
-    tally = {"images": 2000, "failed": 1, "refer": 300, "diagnoses": {"mel": 300, "nv": 1699}}
+    tally = {"images": 2000, "failed": 1, "refused": 9, "refer": 300, "diagnoses": {"mel": 300, "nv": 1690}}
     fake.jobs = [
         job("look", "done", "search", outcome=found),
         job("all folds", "done", "crossval", outcome={"pooled": {"macro_auc": 0.912}}),
@@ -220,7 +220,7 @@ def test_what_folds_and_trials_came_to_is_shown_and_the_best_settings_are_offere
     del fake.jobs[2].order["config"]
     app = open_page()
     app.multiselect(key="chosen").set_value(["look", "all folds", "archive"]).run()
-    assert "2,000 images by version 1: 300 to refer, 1 could not be judged" in words(app)
+    assert "2,000 images by version 1: 300 to refer, 9 not judged for their quality or content, 1 could" in words(app)
     assert "Best: trial 3" in words(app)
     table = app.dataframe[0].value
     assert table["what"].tolist() == ["search", "K-fold", "folder of images"]
