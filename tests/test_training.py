@@ -418,7 +418,7 @@ def test_a_training_never_starts_from_weights_that_know_the_fold_that_measures_i
         raise Killed
 
     monkeypatch.setattr(run, "_model", built)
-    with pytest.raises(ConfigurationError if sentence else Killed, match=sentence):
+    with pytest.raises(ConfigurationError if sentence else Killed, match=sentence or None):
         training.train(data=drawn_data, folder=tmp_path / "new", config=config, split=split_file)
 
 
