@@ -13,8 +13,6 @@ from skin_model.entities import DataSet, Job, TrainingConfig
 from skin_model.jobs import keeper, queue
 from skin_model.services import orders, registered
 
-LOOK = 0.01  # seconds between two looks at a file
-
 
 @contextmanager
 def installation(lesions: int) -> Iterator[DataSet]:
@@ -57,18 +55,3 @@ def wait(holds: Callable[[], object], every: float = 0.2) -> None:
     """Wait until it holds."""
     while not holds():
         time.sleep(every)
-
-
-def epoch_times(files: Callable[[], list[Path]], epochs: int) -> list[float]:
-    """When each epoch was finished: `run.json` is put in place anew by each."""
-    seen: list[float] = []
-    while len(seen) < epochs + 1:
-        for path in files():
-            try:
-                at = path.stat().st_mtime
-            except FileNotFoundError:  # the folder is being renamed
-                continue
-            if at not in seen:
-                seen.append(at)
-        time.sleep(LOOK)
-    return seen[1:]  # the first one stands before any epoch
