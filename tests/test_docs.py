@@ -26,7 +26,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
     assert re.search(rf"`python -m skin_model {command}[ `]", README)
 
 
-@pytest.mark.parametrize("page", ["app.py", *(f"pages/{p.name}" for p in (ROOT / "pages").glob("*.py"))])
+@pytest.mark.parametrize("page", ["app.py", *(f"pages/{p.name}" for p in sorted((ROOT / "pages").glob("*.py")))])
 def test_every_page_is_in_the_readme(page: str) -> None:
     assert f"`{page}`" in README
 

@@ -87,7 +87,7 @@ def served(folder: Path, model) -> Classifier:
 
 
 # Either head, and each kind of layer that behaves otherwise when served; the others would take minutes.
-SERVED = {"custom_cnn", "vgg_like", "mobilenet", "mobilenet_v3_small"}
+SERVED = ["custom_cnn", "vgg_like", "mobilenet", "mobilenet_v3_small"]
 COLUMNS = ("age", "sex", "localization")
 
 

@@ -79,6 +79,7 @@ def ended(
     os.close(lock)
     until(lambda: orders.jobs() and orders.history(job=jobs["killed"]), "an epoch")  # `jobs` starts the worker
     (begun,) = keeper._begun  # the app never starts a second one
+    assert os.getpriority(os.PRIO_PROCESS, begun.pid) > os.getpriority(os.PRIO_PROCESS, 0)  # analyses come first
     begun.kill()
     until(lambda: all(job.over for job in orders.jobs()), "the end of all")
     copy.with_name("moved").rename(copy)

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ Workflow = Callable[[dict[str, Any]], Any]
 VERSION = "1"  # of the workflows' steps; a job goes on only with the version that began it
 LEASE = 30.0  # seconds without a sign of life after which a worker counts as dead
 POLL = 0.5  # seconds between two looks into a queue
+NICENESS = 10  # of a worker beside the app: an analysis in the browser comes first
 ATTEMPTS = 10  # times a job may take its worker down before it counts as failed
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,11 @@ def work(
     """
     stop = threading.Event()
     given = settings.load()
-    executor, lock = (_name(given.home, 0), slot) if slot is not None else _take_slot(given.home)
+    if slot is None:
+        executor, lock = _take_slot(given.home)
+    else:
+        executor, lock = _name(given.home, 0), slot
+        _step_back()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
@@ -61,6 +67,14 @@ def work(
             records.beat(record, executor, os.getpid(), gone=True)
     finally:
         os.close(lock)
+
+
+def _step_back() -> None:
+    """Let the app, which started this process, go first wherever both want a processor."""
+    os.nice(NICENESS)
+    # Linux shares the processors out among sessions first, and this process leads one: niceness counts only within it.
+    with suppress(OSError):  # no such file, or read-only, in some containers: there niceness alone counts
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 def launch(workflows: Mapping[str, Workflow], executor: str, address: str) -> None:
