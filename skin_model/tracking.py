@@ -3,6 +3,7 @@
 `MLFLOW_TRACKING_URI` decides where: a user's own server works, and `mlflow ui` on the same store shows the same runs.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ EXPERIMENT = "skin_model"
 MODEL = "skin_model"
 CHAMPION = "champion"
 BUNDLE = "bundle"  # a version's folder among its run's files
+log = logging.getLogger(__name__)
 _MOST_PARAMETERS = 100  # that MLflow takes at once
 
 
@@ -50,9 +52,7 @@ def begin(*, job: str, name: str, parameters: Mapping[str, Any], tags: Mapping[s
     client, experiment = _client(), _experiment(settings.load())
     from mlflow.entities import Param
 
-    known = client.search_runs([experiment], f"tags.job = '{job}'", max_results=1)
-    found = known[0] if known else client.create_run(experiment, run_name=name, tags={"job": job, **tags})
-    run = found.info.run_id
+    run = _run_of(job) or client.create_run(experiment, run_name=name, tags={"job": job, **tags}).info.run_id
     listed = [Param(key, str(value)) for key, value in parameters.items()]
     for start in range(0, len(listed), _MOST_PARAMETERS):
         client.log_batch(run, params=listed[start : start + _MOST_PARAMETERS])
@@ -67,9 +67,19 @@ def log_figures(run: str, figures: Mapping[str, float], epoch: int) -> None:
     _client().log_batch(run, metrics=[Metric(key, float(value), now, epoch) for key, value in figures.items()])
 
 
-def end(run: str, status: str) -> None:
-    """Close a run: FINISHED, FAILED or KILLED."""
-    _client().set_terminated(run, status)
+def mark(job: str, status: str) -> None:
+    """Say what became of a job's run, if it has one: RUNNING (again), FINISHED, FAILED or KILLED.
+
+    That MLflow cannot be reached is logged only: the job has its own record, and a failure its own words.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = _run_of(job)
+        if run is not None:
+            _client().update_run(run, status) if status == "RUNNING" else _client().set_terminated(run, status)
+    except MlflowException:
+        log.warning("the MLflow run of job %s was not marked %s", job, status, exc_info=True)
 
 
 def register(run: str, bundle: Path, *, name: str, tags: Mapping[str, str]) -> Registered:
@@ -97,7 +107,7 @@ def ensure_first(bundle: Path, *, name: str) -> None:
     if not versions():
         run = begin(job="bundled", name="bundled model", parameters={}, tags={})
         register(run, bundle, name=name, tags={})
-        end(run, "FINISHED")
+        mark("bundled", "FINISHED")
 
 
 def versions() -> list[Registered]:
@@ -131,6 +141,11 @@ def local_folder(source: str) -> Path | None:
     """The folder that an address names, where it is one of this machine; needs no MLflow."""
     parts = urlsplit(source)
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def _run_of(job: str) -> str | None:
+    known = _client().search_runs([_experiment(settings.load())], f"tags.job = '{job}'", max_results=1)
+    return str(known[0].info.run_id) if known else None
 
 
 def _registered(version: Any) -> Registered:

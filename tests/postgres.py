@@ -25,12 +25,14 @@ def server() -> Iterator[str]:
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed; Debian's package is called postgresql")
-    other: dict[str, str] = {}
+    other: list[str] = []
     if os.geteuid() == 0:  # the server refuses to run as root
         try:
-            other = {"user": pwd.getpwnam("postgres").pw_name}
+            pwd.getpwnam("postgres")
         except KeyError:
             pytest.skip("PostgreSQL refuses to run as root, and there is no user postgres")
+        # Not Popen's `user`: it forks without exec'ing at once, and OpenBLAS' threads may not come back from a fork.
+        other = ["runuser", "-u", "postgres", "--"]
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder:
         if other:
             shutil.chown(folder, "postgres")
@@ -39,10 +41,10 @@ def server() -> Iterator[str]:
             port = free.getsockname()[1]
         data = Path(folder) / "data"
         quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
-        subprocess.run([programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "--no-sync"], **quiet, **other)
+        subprocess.run([*other, programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "--no-sync"], **quiet)
         options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        subprocess.run([programs / "pg_ctl", "-D", data, "-w", "-o", options, "start"], **quiet, **other)
+        subprocess.run([*other, programs / "pg_ctl", "-D", data, "-w", "-o", options, "start"], **quiet)
         try:
             yield f"postgresql://tester@127.0.0.1:{port}/postgres"
         finally:
-            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet, **other)
+            subprocess.run([*other, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)

@@ -3,35 +3,28 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import ended, installation, until
 
-from skin_model import networks
-from skin_model.entities import DataSet, Job, TrainingConfig
+from skin_model import networks, settings, tracking
+from skin_model.entities import DataSet, TrainingConfig
 from skin_model.errors import TrainingError
-from skin_model.jobs import keeper, queue
+from skin_model.jobs import queue
 from skin_model.services import orders, registered, registry
 from skin_model.services.telling import sentences
 from skin_model.training.state import RunState, write_state
 
-PATIENCE = 400  # seconds: a machine may be busy with a training
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An installation of this module's own; its worker is ended with it."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("faults")
-        patch.setenv("SKIN_MODEL_HOME", str(home))
+    home = tmp_path_factory.mktemp("faults")
+    with installation(home):
         yield home
-        for process in keeper._begun:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +46,14 @@ def start(data_set: DataSet, tiny: TrainingConfig) -> Callable[..., str]:
     return submit
 
 
-def until(holds: Callable[[], object], what: str) -> None:
-    ending = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ending, f"waited in vain for {what}: {orders.jobs()}"
-        time.sleep(0.05)
-
-
-def ended(job: str) -> Job:
-    until(lambda: queue.find(job).over, job)
-    return queue.find(job)
-
-
 def stage(job: str) -> str:
     return str(queue.find(job).progress.get("stage", ""))
+
+
+def in_mlflow(job: str) -> str:
+    client = tracking._client()
+    (run,) = client.search_runs([tracking._experiment(settings.load())], f"tags.job = '{job}'")
+    return str(run.info.status)
 
 
 def leaves_nothing_that_looks_finished(home: Path, job: str) -> bool:
@@ -86,6 +73,7 @@ def test_a_data_folder_that_vanishes_under_a_training_fails_it_with_a_sentence(
     finally:
         away.rename(data_set.folder)
     assert found.state == "failed"
+    assert in_mlflow(job) == "FAILED"
     assert "Something went wrong inside" not in found.error
     assert str(data_set.folder) in found.error or "is not there" in found.error
 
@@ -138,11 +126,13 @@ def test_a_job_cancelled_while_waiting_starting_or_evaluating_leaves_nothing_and
     orders.cancel(job=evaluating, who="ben")
     for job in (starting, waiting, evaluating):
         assert queue.find(job).state == "cancelled"
+    until(lambda: in_mlflow(evaluating) == "KILLED", "MLflow's word")
     until(lambda: queue.find(last).state == "running", "the next job")
     for job in (starting, waiting, evaluating):
         assert leaves_nothing_that_looks_finished(home, job)
     assert orders.history(job=starting) == orders.history(job=waiting) == []
     assert ended(last).state == "done"
+    assert in_mlflow(last) == "FINISHED"
     assert len(registry.versions()) == 2
 
 

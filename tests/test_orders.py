@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from installed import installation, until
 
 from skin_model import tracking
 from skin_model.entities import DataSet, EpochRecord, TrainingConfig
@@ -19,19 +19,13 @@ from skin_model.store import database, records
 
 FIGURES = [field.name for field in fields(EpochRecord) if field.name != "seconds"]
 SPLITS: dict[int, Path] = {}  # of the registered sets
-PATIENCE = 400  # seconds: a machine may be busy with a training
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An installation of this module's own; its worker is ended with it."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("orders")
-        patch.setenv("SKIN_MODEL_HOME", str(home))
+    home = tmp_path_factory.mktemp("orders")
+    with installation(home):
         yield home
-        for process in keeper._begun:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +38,6 @@ def data_set(home: Path, drawn_data: Path, split_file: Path) -> DataSet:
 @pytest.fixture(scope="module")
 def small(tiny: TrainingConfig) -> TrainingConfig:
     return replace(tiny, size=32, epochs=3)
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    ending = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ending, f"waited in vain for {what}: {orders.jobs()}"
-        time.sleep(0.2)
 
 
 def state(job: str) -> str:

@@ -4,9 +4,8 @@ import io
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from installed import ended, installation, until
 from postgres import server
 
 from skin_model import settings
@@ -22,12 +22,10 @@ from skin_model.dataset.labels import class_indices
 from skin_model.entities import REFUSED, DataSet, Job, TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import metrics
-from skin_model.jobs import keeper, queue
 from skin_model.services import crossval, orders, plans, prediction, registered, registry, study, workspace
 from skin_model.store import database, records
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 500  # seconds: a machine may be busy with a training
 FIVE = ("fold0", "fold1", "fold2", "fold3", "fold4")
 
 
@@ -55,27 +53,10 @@ def config(tiny: TrainingConfig) -> TrainingConfig:
 @pytest.fixture(scope="module")
 def place(drawn_data: Path, five: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """On SQLite, with the one worker that the app starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("plans")
-        patch.setenv("SKIN_MODEL_HOME", str(home))
+    home = tmp_path_factory.mktemp("plans")
+    with installation(home) as patch:
         patch.setattr(plans, "CHUNK", 15)
         yield Place(home, registered.register(folder=drawn_data, split=five, who="ada"))
-        for process in keeper._begun:
-            process.kill()
-            process.wait()
-
-
-def ended(job: str) -> Job:
-    """The job once it is over."""
-    until(lambda: queue.find(job).over, job)
-    return queue.find(job)
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    ending = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ending, f"waited in vain for {what}: {orders.jobs()}"
-        time.sleep(0.1)
 
 
 def out_of_fold(job: Job) -> pd.DataFrame:

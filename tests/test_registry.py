@@ -13,7 +13,8 @@ import pytest
 
 from skin_model import bundle, settings, tracking
 from skin_model.errors import BundleError, ConfigurationError
-from skin_model.services import analysis, registry, workspace
+from skin_model.jobs import keeper, queue
+from skin_model.services import analysis, registered, registry, workspace
 from skin_model.services.registry import Version
 from skin_model.store import database, records
 
@@ -62,6 +63,22 @@ def test_the_bundled_model_is_version_1_and_in_use_from_the_beginning(two: dict[
     assert in_use() == bundle.read(settings.ASSETS / "model").manifest.model_version
     registry.ensure()
     assert len(registry.versions()) == 2
+
+
+def test_an_ordered_comparison_waits_for_a_worker_and_says_who_asked(
+    two: dict[int, Version], drawn_data: Path, split_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
+    data = registered.register(folder=drawn_data, split=split_file, who="ada")
+    assert registry.comparison(challenger=two[2]) is None
+    registry.order_comparison(challenger=two[2], data_set=data, who="ben", job="asked")
+    found = registry.comparison(challenger=two[2])
+    assert found is not None
+    assert (found.id, found.state, found.order["versions"]) == ("asked", "waiting", [1, 2])
+    with database.reading() as record:
+        (event,) = records.audit_events(record, subject="asked")
+    assert (event.actor, event.action, event.details) == ("ben", "compare", {"versions": [1, 2], "on": data.name})
+    queue.cancel("asked")
 
 
 @pytest.mark.usefixtures("first_in_use")

@@ -70,7 +70,6 @@ def fold(order: dict[str, Any]) -> dict[str, Any]:
             on_answer=telling.answer,
         )
         found["answers"] = crossval.answers_file(folder, order["views"]).read_text(encoding="utf-8")
-        step("end", tracking.end, run, "FINISHED")
         attempts.clear_others(home / me.job, me.token)
     return found
 
@@ -90,7 +89,7 @@ def search(order: dict[str, Any]) -> dict[str, Any]:
         pass  # the tables are there before several workers ask for them
     names = [f"trial {number}" for number in range(order["trials"])]
     parts("trial", [_part(order, k, name, run) | {"study": me.job} for k, name in enumerate(names)])
-    return step("choose", _choose, me.job, run, config)
+    return step("choose", _choose, me.job, config)
 
 
 def trial(order: dict[str, Any]) -> None:
@@ -110,7 +109,6 @@ def trial(order: dict[str, Any]) -> None:
             return durable.trained(me, telling, chosen, data, folder, run, stop=stop, and_then=on_epoch)
 
         searching.run_trial(proposed, folder, chosen.monitor, train)
-        step("end", tracking.end, run, "FINISHED")
         attempts.clear_others(home / me.job, me.token)
 
 
@@ -155,8 +153,8 @@ def chunk(order: dict[str, Any]) -> dict[str, int]:
     return {"images": len(found), "failed": failed, "refused": refused, "refer": refer, **tally}
 
 
-WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "crossval": crossvalidate, "fold": fold, "search": search, "trial": trial, "score": score, "chunk": chunk
+TRAININGS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "crossval": crossvalidate, "fold": fold, "search": search, "trial": trial
 }  # fmt: skip
 
 
@@ -174,14 +172,12 @@ def _pool(order: dict[str, Any], run: str, found: list[dict[str, Any]]) -> dict[
     pooled = crossval.pooled(config, order["fingerprint"], order["views"], texts, trained)
     figures = {f"oof_{k}": v for k, v in pooled["pooled"].items() if isinstance(v, float)}
     tracking.log_figures(run, figures, 0)
-    tracking.end(run, "FINISHED")
     return json.loads(json.dumps(pooled))  # plain values, as in crossval.json
 
 
-def _choose(name: str, run: str, config: TrainingConfig) -> dict[str, Any]:
+def _choose(name: str, config: TrainingConfig) -> dict[str, Any]:
     with study.opened(_record(), name, config.epochs) as known:
         found = searching.best(known, config)
-    tracking.end(run, "FINISHED")
     rows = found.history[found.history["state"] != "running"]  # left by a worker that was killed while it asked
     return {"trial": found.trial, "config": asdict(found.config), "history": json.loads(rows.to_json(orient="records"))}
 

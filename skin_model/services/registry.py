@@ -130,6 +130,8 @@ def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: s
         "actor": who,
     }
     queue.enqueue(kind="compare", order=order, job=job)
+    with database.writing() as record:
+        records.audit(record, actor=who, action="compare", subject=job, versions=order["versions"], on=data_set.name)
     keeper.ensure_worker()
     return job
 

@@ -5,6 +5,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pandas as pd
 from skin_model import bundle, settings, tracking
 from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError
+from skin_model.jobs import queue
 from skin_model.jobs.running import Running, step
 from skin_model.services import attempts, comparing, divided, durable, models, registry, training
 from skin_model.services.telling import Telling, sentences
+
+Workflow = Callable[[dict[str, Any]], Any]
 
 
 def train(order: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +109,32 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
     return found.to_plain()
 
 
+def _told(workflow: Workflow) -> Workflow:
+    """The workflow; what becomes of its MLflow run is told there too."""
+
+    @wraps(workflow)
+    def carried_out(order: dict[str, Any]) -> Any:
+        job = Running.current().job
+        tracking.mark(job, "RUNNING")
+        try:
+            outcome = workflow(order)
+        except Exception:
+            tracking.mark(job, "FAILED")
+            raise
+        except BaseException:  # cancelled, or taken over by another worker, whose run it is now
+            if queue.find(job).state == "cancelled":
+                tracking.mark(job, "KILLED")
+            raise
+        tracking.mark(job, "FINISHED")
+        return outcome
+
+    return carried_out
+
+
 _REHEARSED = 6  # steps after the first
-WORKFLOWS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "train": train, "rehearse": rehearse, "compare": compare, **divided.WORKFLOWS
+WORKFLOWS: dict[str, Workflow] = {
+    "train": _told(train), "rehearse": rehearse, "compare": compare, "score": divided.score, "chunk": divided.chunk,
+    **{name: _told(workflow) for name, workflow in divided.TRAININGS.items()},
 }  # fmt: skip
 
 
@@ -144,7 +171,6 @@ def _register(run: str, folder: Path, made: bundle.Bundle, drawn: bool) -> dict[
     tags = {"drawn": str(drawn).lower(), "task": made.manifest.task, "manifest": manifest}
     registry.ensure()
     version = tracking.register(run, made.folder, name=made.manifest.model_version, tags=tags)
-    tracking.end(run, "FINISHED")
     intervals = evaluation.get("intervals") or {}
     recalls = {
         code: {"value": of_class["recall"], "interval": intervals.get(f"per_class.{code}.recall")}

@@ -3,12 +3,12 @@
 import os
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
+from installed import until
 from playwright.sync_api import Page, expect
 
 from skin_model.jobs import queue
@@ -16,7 +16,6 @@ from skin_model.services import orders, registered
 from skin_model.store import database
 
 Visit = Callable[..., Page]
-PATIENCE = 300  # seconds: a machine may be busy with a training
 
 
 @pytest.fixture
@@ -31,13 +30,6 @@ def home(drawn_data: Path, split_file: Path, tmp_path: Path, monkeypatch: pytest
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    ending = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ending, f"waited in vain for {what}: {queue.listed()}"
-        time.sleep(0.1)
 
 
 def fill(page: Page, label: str, value: str) -> None:

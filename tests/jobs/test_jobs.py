@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from installed import until
 
 from skin_model.errors import JobError
 from skin_model.jobs import queue
@@ -17,7 +18,6 @@ from skin_model.store import database, records
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PATIENCE = 240  # seconds: a machine may be busy with a training
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +61,6 @@ def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     for process in begun:
         process.kill()
         process.wait()
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, f"waited in vain for: {what}"
-        time.sleep(0.05)
 
 
 def counting(home: Path, name: str, epochs: int = 3, pause: float = 0.02) -> dict[str, object]:

@@ -1,0 +1,38 @@
+"""An installation of a test module's own, with the worker that the app starts, and waiting for what becomes of jobs."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from skin_model.entities import Job
+from skin_model.jobs import keeper, queue
+
+PATIENCE = 500  # seconds: a machine may be busy with a training
+
+
+@contextmanager
+def installation(home: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Make `home` the installation's folder; the worker begun in it is ended with the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKIN_MODEL_HOME", str(home))
+        yield patch
+        for process in keeper._begun:
+            process.kill()
+            process.wait()
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    """Wait until it holds."""
+    ending = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < ending, f"waited in vain for {what}: {queue.listed()}"
+        time.sleep(0.05)
+
+
+def ended(job: str) -> Job:
+    """The job once it is over."""
+    until(lambda: queue.find(job).over, job)
+    return queue.find(job)
