@@ -40,6 +40,14 @@ def test_a_bundle_holds_every_file_it_promises_and_no_other(made):
     assert sorted(p.name for p in made.folder.iterdir()) == sorted([*FILES, "manifest.json"])
 
 
+def test_converting_reports_to_nobody(made):
+    """The converter's own telemetry forks a process under way and asks its makers' server."""
+    from openvino.tools.ovc import convert_impl, main, telemetry_utils
+
+    used = {module.tm.__name__ for module in (convert_impl, main, telemetry_utils)}
+    assert used == {"openvino.tools.ovc.telemetry_stub"}
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_in_any_file_is_noticed_and_named(copied, name):
     folder = copied()
