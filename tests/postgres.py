@@ -31,7 +31,7 @@ def server() -> Iterator[str]:
             pwd.getpwnam("postgres")
         except KeyError:
             pytest.skip("PostgreSQL refuses to run as root, and there is no user postgres")
-        # Not Popen's `user`: it forks without exec'ing at once, and OpenBLAS' threads may not come back from a fork.
+        # Not Popen's `user`: it forks the whole process, with the threads of TensorFlow and OpenBLAS at work
         other = ["runuser", "-u", "postgres", "--"]
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder:
         if other:

@@ -1,10 +1,12 @@
 """One contract for the project's record, kept on SQLite and on PostgreSQL."""
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -129,7 +131,7 @@ def test_a_worker_that_left_counts_as_silent_for_long(address: str) -> None:
     assert beats["one"] < 60 < 10**6 < beats["two"]
 
 
-def _write(address: str, who: str) -> None:
+def write(address: str, who: str) -> None:
     written = 0
     while written < 20:
         with suppress(StoreError), database.writing(address) as record:
@@ -141,13 +143,11 @@ def _write(address: str, who: str) -> None:
 
 def test_two_processes_that_begin_and_write_at_once_take_turns(address: str) -> None:
     """Each reads the newest version and adds the next: none is lost, none is given twice."""
-    context = get_context("spawn")
-    writers = [context.Process(target=_write, args=(address, who)) for who in ("ada", "ben")]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(200)
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    code = "import sys, test_contract\ntest_contract.write(*sys.argv[1:])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, address]
+    writers = [subprocess.Popen([*command, who], env=environment) for who in ("ada", "ben")]
+    assert [writer.wait(200) for writer in writers] == [0, 0]
     with database.reading(address) as record:
         assert [p.version for p in records.promotions(record)] == list(range(41, 1, -1))
 
