@@ -94,6 +94,14 @@ def register(run: str, bundle: Path, *, name: str, tags: Mapping[str, str]) -> R
     return _registered(made)
 
 
+def withdraw(job: str) -> None:
+    """Take back the version that was made of a job's run, if there is one."""
+    run = _run_of(job)
+    for version in versions() if run else []:
+        if version.run == run:
+            _client().delete_model_version(MODEL, str(version.version))
+
+
 def ensure_first(bundle: Path, *, name: str) -> None:
     """Make the bundled model version 1 of an empty registry."""
     from mlflow.exceptions import MlflowException

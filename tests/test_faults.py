@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from installed import ended, installation, until
 
 from skin_model import networks, settings, tracking
 from skin_model.entities import DataSet, TrainingConfig
-from skin_model.errors import TrainingError
+from skin_model.errors import JobError, TrainingError
 from skin_model.jobs import queue
 from skin_model.services import orders, registered, registry
 from skin_model.services.telling import sentences
@@ -134,6 +135,21 @@ def test_a_job_cancelled_while_waiting_starting_or_evaluating_leaves_nothing_and
     assert ended(last).state == "done"
     assert in_mlflow(last) == "FINISHED"
     assert len(registry.versions()) == 2
+
+
+@pytest.mark.timeout(900)
+def test_a_job_cancelled_while_its_model_is_registered_is_done_or_leaves_no_model(
+    start: Callable[..., str], home: Path
+) -> None:
+    before = len(registry.versions())
+    job = start()
+    until(lambda: list((home / "runs" / job).glob("*/bundle/manifest.json")), "the model")
+    with suppress(JobError):  # it was done
+        orders.cancel(job=job, who="ben")
+    finished = ended(job).state == "done"
+    until(lambda: in_mlflow(job) == ("FINISHED" if finished else "KILLED"), "MLflow's word")
+    assert len(registry.versions()) == before + finished
+    assert finished == bool(list((home / "runs" / job).glob("*/bundle")))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ A worker that was taken for dead and wakes up therefore writes where nobody read
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from skin_model import files
@@ -55,6 +56,13 @@ def clear_others(job: Path, token: str) -> None:
                     shutil.rmtree(path)
             except BusyError:
                 continue
+
+
+def withdraw(job: Path) -> None:
+    """Remove the models made by a job that was cancelled at its very end; what it has learned stays."""
+    for made in job.glob("*/bundle"):
+        with tempfile.TemporaryDirectory(dir=made.parent, prefix=".withdrawn-") as away:
+            made.rename(Path(away) / made.name)  # at once: a half-removed model is none
 
 
 def _copy(former: Path, mine: Path) -> None:

@@ -114,19 +114,23 @@ def _told(workflow: Workflow) -> Workflow:
 
     @wraps(workflow)
     def carried_out(order: dict[str, Any]) -> Any:
-        job = Running.current().job
+        me = Running.current()
+        job = me.job
         tracking.mark(job, "RUNNING")
         try:
             outcome = workflow(order)
+            tracking.mark(job, "FINISHED")
+            me.check()
+            return outcome
         except Exception:
             tracking.mark(job, "FAILED")
             raise
         except BaseException:  # cancelled, or taken over by another worker, whose run it is now
             if queue.find(job).state == "cancelled":
+                attempts.withdraw(settings.load().runs / job)
+                tracking.withdraw(job)
                 tracking.mark(job, "KILLED")
             raise
-        tracking.mark(job, "FINISHED")
-        return outcome
 
     return carried_out
 
