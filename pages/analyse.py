@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.ui import explanations, reasons, second_look, trust, widgets
+from pages.ui import explanations, outlining, reasons, second_look, trust, widgets
 from pages.ui.frame import begin_page, explain_failure
 from pages.ui.similar import similar_cases
 from skin_model.charts import display_copy, percent
@@ -159,6 +159,7 @@ def show(shown: widgets.Shown) -> None:
     trust.deciding(shown)
     reasons.top_three(shown)
     explanations.others(shown)
+    outlining.outline_and_measurements(shown)
     similar_cases(shown)
     with st.expander("Patient (optional)"):
         patient = ask_patient(key, used)

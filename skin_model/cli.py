@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skin_model import files
-from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, training, worker
+from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, segmentation, training, worker
 from skin_model.entities import SEXES, SITES, Patient
 from skin_model.errors import ImageError, SkinModelError
 
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
     explaining.add_explain_check(commands.add_parser("explain-check", help="measure whether explanations are true"))
+    segmentation.add(commands.add_parser("segmentation", help="train and measure what outlines lesions"))
     worker.add(commands.add_parser("worker", help="carry out the trainings that were started from the browser"))
     return parser
 

@@ -248,6 +248,51 @@ class NotJudged:
 
 
 @dataclass(frozen=True)
+class Measurements:
+    """What was measured of a lesion inside its outline; how is said in `features`.
+
+    Attributes:
+        share: of the picture.
+        area: square pixels of the picture as uploaded.
+        diameter: greatest, in pixels of the picture as uploaded.
+        length, width: of the ellipse of equal moments, in the same.
+        asymmetry: share of the lesion without a counterpart across its long and across its short axis.
+        irregularity: of the border; 1 for a circle.
+        colours: share of the lesion by colour name, those that count.
+        variegation: spread of its colours, Delta E*ab.
+    """
+
+    share: float
+    area: int
+    diameter: float
+    length: float
+    width: float
+    asymmetry: tuple[float, float]
+    irregularity: float
+    colours: dict[str, float]
+    variegation: float
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A lesion's outline in a picture.
+
+    Attributes:
+        mask: bool (H, W), True on the lesion.
+        measurements: of it; None where it cannot be trusted.
+        warning: why it cannot; empty where it can.
+        dice: mean overlap with outlines drawn for test lesions, by which to judge all this.
+        poor: share of test pictures below the overlap that measurements need.
+    """
+
+    mask: np.ndarray
+    measurements: Measurements | None
+    warning: str
+    dice: float
+    poor: float
+
+
+@dataclass(frozen=True)
 class Example:
     """An image offered for a first try; `diagnosis` is its confirmed class code, `synthetic` marks a drawing."""
 

@@ -14,7 +14,17 @@ MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "errors", "settings", "files", "skin_model"}
 LEARNING = {"imaging", "decoding", "dicom", "backbones", "networks", "bundle", "conversion", "inference", "patients"}
-LEARNING |= {"dataset", "training", "evaluation", "explain", "quality", "measures", "neighbours"}
+LEARNING |= {
+    "dataset",
+    "training",
+    "evaluation",
+    "explain",
+    "quality",
+    "measures",
+    "neighbours",
+    "segmentation",
+    "features",
+}
 RECORDS = {"store", "tracking", "jobs"}
 MAY_IMPORT = {
     "ground": GROUND,

@@ -62,12 +62,13 @@ body:has(.stFileChip[aria-invalid="true"]) :is(.st-key-result, .st-key-refused) 
 .st-key-refer [data-testid="stMarkdownContainer"], .st-key-below [data-testid="stMarkdownContainer"],
 .st-key-too-large [data-testid="stMarkdownContainer"], .st-key-too-large p { margin: 0; }
 .st-key-refer p, .st-key-below p { font-size: 1.05rem; margin: 0; }
-.st-key-care, .st-key-overridden, .st-key-not-judged { border: 1px solid; border-left-width: 8px; border-radius: 6px;
-  padding: 0.4rem 1rem; }
-.st-key-care { background: #FFF8E6; border-color: #B07A00; }
+.st-key-care, .st-key-outline-care, .st-key-overridden, .st-key-not-judged { border: 1px solid;
+  border-left-width: 8px; border-radius: 6px; padding: 0.4rem 1rem; }
+.st-key-care, .st-key-outline-care { background: #FFF8E6; border-color: #B07A00; }
 .st-key-overridden, .st-key-not-judged { background: #F3F1F4; border-color: #4B3F57; }
+.st-key-outline-care [data-testid="stMarkdownContainer"],
 .st-key-care [data-testid="stMarkdownContainer"], .st-key-overridden [data-testid="stMarkdownContainer"],
-.st-key-care p, .st-key-overridden p { margin: 0; }
+.st-key-care p, .st-key-outline-care p, .st-key-overridden p { margin: 0; }
 
 .legend { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem 1rem; font-size: 0.95rem; }
 .legend span { flex: 1 1 14rem; display: flex; align-items: center; gap: 0.6rem; color: #40525D; }

@@ -46,16 +46,26 @@ def augment(fitted: np.ndarray, strength: Strength | None, rng: np.random.Genera
     """
     if strength is None:
         return imaging.centre(fitted)
+    return cv2.transform(_warped(fitted, strength, rng), _colour(strength, rng))
+
+
+def augment_with_mask(layers: np.ndarray, strength: Strength, rng: np.random.Generator) -> np.ndarray:
+    """As `augment`, for a picture with its mask: uint8 (s, s, 4), the mask, last, moves along and keeps its values."""
+    warped = _warped(layers, strength, rng)
+    warped[..., :3] = cv2.transform(warped[..., :3], _colour(strength, rng))
+    return warped
+
+
+def _warped(fitted: np.ndarray, strength: Strength, rng: np.random.Generator) -> np.ndarray:
     height, width = fitted.shape[:2]
     size = min(height, width)
-    warped = cv2.warpAffine(
+    return cv2.warpAffine(
         fitted,
         _matrix(height, width, size, strength, rng),
         (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    return cv2.transform(warped, _colour(strength, rng))
 
 
 def _matrix(height: int, width: int, size: int, strength: Strength, rng: np.random.Generator) -> np.ndarray:

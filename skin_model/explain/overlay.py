@@ -52,13 +52,23 @@ def contours(pixels: np.ndarray, box: tuple[int, int, int], heat_map: np.ndarray
     square = picture[top : top + side, left : left + side]
     heat = cv2.resize(heat_map, (side, side), interpolation=cv2.INTER_CUBIC)
     drawn = square.copy()
-    thin = max(1, round(side / 220))
     for level in CONTOURS:
-        lines, _ = cv2.findContours((heat >= level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, lines, -1, (11, 29, 38), thin + 2, cv2.LINE_AA)
-        cv2.drawContours(drawn, lines, -1, colour(level), thin, cv2.LINE_AA)
+        _draw_border(drawn, heat >= level, colour(level), max(1, round(side / 220)))
     square[:] = cv2.addWeighted(drawn, opacity, square, 1 - opacity, 0)
     return picture
+
+
+def outlined(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draw the border of a mask, bool (H, W), on a picture, RGB uint8 (H, W, 3): a bright line on a dark edge."""
+    picture = pixels.copy()
+    _draw_border(picture, mask, colour(1.0), max(1, round(min(mask.shape) / 220)))
+    return picture
+
+
+def _draw_border(picture: np.ndarray, mask: np.ndarray, of: tuple[int, int, int], thin: int) -> None:
+    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, lines, -1, (11, 29, 38), thin + 2, cv2.LINE_AA)
+    cv2.drawContours(picture, lines, -1, of, thin, cv2.LINE_AA)
 
 
 def colour(level: float) -> tuple[int, int, int]:

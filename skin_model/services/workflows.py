@@ -4,7 +4,6 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,10 @@ import pandas as pd
 from skin_model import bundle, settings, tracking
 from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError
-from skin_model.jobs import queue
+from skin_model.jobs import queue, worker
 from skin_model.jobs.running import Running, step
 from skin_model.services import attempts, comparing, divided, durable, models, registry, training
 from skin_model.services.telling import Telling, sentences
-
-Workflow = Callable[[dict[str, Any]], Any]
 
 
 def train(order: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +106,7 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
     return found.to_plain()
 
 
-def _told(workflow: Workflow) -> Workflow:
+def _told(workflow: worker.Workflow) -> worker.Workflow:
     """The workflow; what becomes of its MLflow run is told there too."""
 
     @wraps(workflow)
@@ -136,7 +133,7 @@ def _told(workflow: Workflow) -> Workflow:
 
 
 _REHEARSED = 6  # steps after the first
-WORKFLOWS: dict[str, Workflow] = {
+WORKFLOWS: dict[str, worker.Workflow] = {
     "train": _told(train), "rehearse": rehearse, "compare": compare, "score": divided.score, "chunk": divided.chunk,
     **{name: _told(workflow) for name, workflow in divided.TRAININGS.items()},
 }  # fmt: skip
@@ -144,8 +141,6 @@ WORKFLOWS: dict[str, Workflow] = {
 
 def work(*, slot: int | None = None) -> None:
     """Carry out what is queued until the process is told to end; `slot` as in `jobs.worker.work`."""
-    from skin_model.jobs import worker
-
     worker.work(WORKFLOWS, slot=slot)
 
 
