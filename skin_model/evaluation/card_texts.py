@@ -22,7 +22,7 @@ LAST_EPOCH = "none: the last epoch was kept"
 
 ALL_FOLDS = """\
 The last training learned from all folds, so none was left to measure it on the way: its settings and its length
-were chosen by cross-validation over the folds before, and its last epoch was kept."""
+were chosen before, on trainings that left a fold out, and its last epoch was kept."""
 
 LIMITS = (
     "Photographs that are not dermoscopic were not in the data; the model still answers, and may seem sure.",

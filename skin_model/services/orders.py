@@ -70,9 +70,9 @@ def starting_weights() -> dict[str, str | None]:
 
 
 def defaults() -> TrainingConfig:
-    """The settings of the model that is shipped, but for starting weights and teachers."""
+    """The settings of the model that is shipped, but for starting weights and teachers; always with validation."""
     shipped = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))["training"]
-    known = {field.name for field in fields(TrainingConfig)} - NOT_HERE
+    known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
     return TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
 
 
@@ -232,7 +232,8 @@ def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:
     if not (folder / "run.json").is_file():
         known = {field.name for field in fields(TrainingConfig)} - NOT_HERE
         trained = TrainingConfig(**{k: v for k, v in manifest.training.items() if k in known})
-        rows = pd.read_csv(made.path("history.csv")).to_dict("records")
+        table = pd.read_csv(made.path("history.csv")).astype(object)
+        rows = table.where(table.notna(), None).to_dict("records")  # without validation there are gaps
         history = tuple(EpochRecord(**{str(key): value for key, value in row.items()}) for row in rows)
         folder.mkdir(parents=True, exist_ok=True)
         with files.whole(folder / "best.keras") as partial:
