@@ -15,6 +15,7 @@ from skin_model import bundle, imaging
 from skin_model.conversion import load_keras
 from skin_model.explain.overlay import overlay
 from skin_model.inference import Classifier
+from skin_model.networks import picture_part
 from skin_model.services import analysis, workspace
 
 REPETITIONS = 12  # per round and way
@@ -78,7 +79,7 @@ def bare_pass(model: Any) -> Any:
 def main() -> None:
     args = parsed(arguments("One analysis against the plain way and a bare forward pass.", rounds=5))
     made = bundle.read(args.model)
-    classifier, model = Classifier(made), load_keras(made.path("network.keras"))
+    classifier, model = Classifier(made), picture_part(load_keras(made.path("network.keras")))
     workspace.classifier()
     pictures, source = photographs(args.data, 42)
     inputs = np.random.default_rng(0).random((4, *model.input_shape[1:]), np.float32)

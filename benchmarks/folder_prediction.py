@@ -21,6 +21,7 @@ from benchmarks.measuring import (
 from skin_model import bundle
 from skin_model.conversion import load_keras
 from skin_model.inference import Classifier
+from skin_model.networks import picture_part
 from skin_model.services import prediction
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600, help="files in the folder")
     args = parsed(parser)
     made = bundle.read(args.model)
-    classifier, model = Classifier(made), load_keras(made.path("network.keras"))
+    classifier, model = Classifier(made), picture_part(load_keras(made.path("network.keras")))
     pictures, source = photographs(args.data, args.images)
     ways = {
         "one view": lambda folder: judged(classifier, folder, 1),

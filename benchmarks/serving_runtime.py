@@ -17,6 +17,7 @@ from benchmarks.measuring import Comparison, arguments, interleaved, millisecond
 from skin_model import bundle
 from skin_model.conversion import load_keras
 from skin_model.inference import Classifier
+from skin_model.networks import picture_part
 
 NEEDED = ("onnxruntime", "onnx", "tf2onnx")
 BATCH = 32
@@ -43,7 +44,7 @@ def main() -> None:
     if missing:
         sys.exit(f"Not installed: {', '.join(missing)}. Install them beside the requirements to measure this.")
     made = bundle.read(args.model)
-    classifier, session = Classifier(made), onnx_session(load_keras(made.path("network.keras")))
+    classifier, session = Classifier(made), onnx_session(picture_part(load_keras(made.path("network.keras"))))
     name = session.get_inputs()[0].name
     ways = {"OpenVINO": classifier.outputs, "ONNX Runtime": lambda x: session.run(None, {name: x})[0]}
     rows, size = [], made.manifest.size

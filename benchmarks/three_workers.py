@@ -36,11 +36,13 @@ def workers(number: int, place: Path) -> Iterator[list["subprocess.Popen[bytes]"
         with (home / "log").open("wb") as log:
             command, environment = [sys.executable, "-m", "skin_model", "worker"], {"SKIN_MODEL_HOME": str(home)}
             begun.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stderr=log))
-    installation.wait(lambda: {process.pid for process in begun} <= set(pids().values()))
-    yield begun
-    for process in begun:
-        process.kill()
-        process.wait()
+    try:
+        installation.wait(lambda: {process.pid for process in begun} <= set(pids().values()))
+        yield begun
+    finally:
+        for process in begun:
+            process.kill()
+            process.wait()
 
 
 def pids() -> dict[str, int]:
@@ -54,16 +56,24 @@ def timed(submit: Callable[[], str], number: int, place: Path, *, kill: bool = F
     with workers(number, place) as begun:
         began, job = time.monotonic(), submit()
         if kill:
-            installation.wait(lambda: sum(p.over for p in plans.parts(job=job)) * 2 >= len(plans.parts(job=job)) > 0)
-            busy = {pids()[part.worker] for part in plans.parts(job=job) if part.state == "running"}
-            victim = next(process for process in begun if process.pid in busy)
-            victim.kill()
+            installation.wait(lambda: kill_one(begun, job))
         installation.wait(lambda: queue.find(job).over)
         taken = time.monotonic() - began
     found = queue.find(job)
     if found.state != "done":
         raise RuntimeError(f"{found.state}: {found.error}")
     return found, taken
+
+
+def kill_one(begun: list["subprocess.Popen[bytes]"], job: str) -> bool:
+    """Kill a worker that is at work on a part, once half of them are over; whether one was."""
+    parts = plans.parts(job=job)
+    busy = {pids()[part.worker] for part in parts if part.state == "running"}
+    for process in begun:
+        if process.pid in busy and sum(part.over for part in parts) * 2 >= len(parts):
+            process.kill()
+            return True
+    return False
 
 
 def same(first: str, second: str) -> None:

@@ -123,7 +123,7 @@ def picture_part(model: Any) -> Any:
     logits, activation = model.get_layer("picture_logits"), model.get_layer("output").activation
     units = logits.units
     output = keras.layers.Dense(units, activation=activation, name="output")
-    single = keras.Model(model.get_layer("image").output, output(logits.input), name=model.name)
+    single = keras.Model([model.get_layer("image").output], output(logits.input), name=model.name)  # as saved ones are
     output.set_weights(logits.get_weights())
     return single
 

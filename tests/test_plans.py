@@ -206,8 +206,8 @@ def shared(drawn_data: Path, five: Path, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def three(shared: Place, tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Three workers, each with a folder of its own."""
-    code = "import sys\nfrom skin_model.jobs import worker\nfrom skin_model.services.workflows import WORKFLOWS\n"
-    code += "worker.work(WORKFLOWS, lease=15.0)"
+    code = "from skin_model.jobs import worker\nfrom skin_model.services import divided, workflows\n"
+    code += "worker.work(workflows.WORKFLOWS, plans=divided.PLANS, lease=15.0)"
     begun = []
     for number in range(3):
         home = tmp_path / f"worker-{number}"

@@ -152,12 +152,12 @@ def _remarks(shown: Shown) -> list[str]:
     height, width = shown.analysis.image.pixels.shape[:2]
     framed = "" if width == height else "Only the framed square is judged. "
     remarks = [f"{framed}Scroll, pinch or press + and - to zoom, drag to move."]
-    remarks += [f"ⓘ {note}" for note in shown.analysis.image.notes]
+    remarks += list(shown.analysis.image.notes)
     if shown.example is not None:
         truth = BY_CODE[shown.example.diagnosis].name
         drawn = shown.example.synthetic
         words = "This synthetic example was drawn to resemble" if drawn else "Diagnosis given by the data set"
-        remarks.append(f"ⓘ {words}: {truth}.")
+        remarks.append(f"{words}: {truth}.")
     return remarks
 
 

@@ -8,9 +8,11 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +28,22 @@ LEASE = 30.0  # seconds without a sign of life after which a worker counts as de
 POLL = 0.5  # seconds between two looks into a queue
 NICENESS = 10  # of a worker beside the app: an analysis in the browser comes first
 ATTEMPTS = 10  # times a job may take its worker down before it counts as failed
+GROWTH = 150 * 2**20  # bytes of memory more than after its first job with which a worker begins anew
 log = logging.getLogger(__name__)
 
 
 def work(
     workflows: Mapping[str, Workflow],
     *,
+    plans: Collection[str] = (),
     lease: float = LEASE,
     slot: int | None = None,
-    stop: threading.Event | None = None,
 ) -> None:
-    """Carry jobs out until the process is told to end (SIGTERM, SIGINT) or `stop` is set.
+    """Carry jobs out until the process is told to end (SIGTERM, SIGINT).
 
     Args:
         workflows: name -> function of an order.
+        plans: names of those that only start others and wait for them.
         lease: seconds without a sign of life after which another worker counts as dead.
         slot: descriptor of a slot's lock that the caller has taken for this process; by default a free one is taken.
 
@@ -59,7 +63,7 @@ def work(
         prepare(given.jobs)
         with database.writing() as record:
             records.beat(record, executor, os.getpid())
-        launch(workflows, executor, given.jobs)
+        launch(_renewing(workflows, plans), executor, given.jobs, plans)
         log.warning("worker %s has started", executor)
         while not stop.wait(lease / 6):
             _show_life(executor, lease)
@@ -71,14 +75,44 @@ def work(
 
 def _step_back() -> None:
     """Let the app, which started this process, go first wherever both want a processor."""
-    os.nice(NICENESS)
+    os.nice(max(0, NICENESS - os.nice(0)))  # once, however often the process begins anew
     # Linux shares the processors out among sessions first, and this process leads one: niceness counts only within it.
     with suppress(OSError):  # no such file, or read-only, in some containers: there niceness alone counts
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
-def launch(workflows: Mapping[str, Workflow], executor: str, address: str) -> None:
-    """Let DBOS take jobs from the queues in threads of this process."""
+def _renewing(workflows: Mapping[str, Workflow], plans: Collection[str]) -> dict[str, Workflow]:
+    """The workflows; one that finds the process grown begins it anew and is carried out by that.
+
+    TensorFlow keeps some graphs of every network that was trained (2.21), and a search trains hundreds.  Nothing is
+    lost: the jobs before are recorded by then, plans wait in the database, and the new process, of the same name, takes
+    up what this one had taken.
+    """
+    after: list[int] = []  # each job: resident bytes
+
+    def renewing(workflow: Workflow) -> Workflow:
+        @wraps(workflow)
+        def carried_out(order: dict[str, Any]) -> Any:
+            if after and after[-1] > after[0] + GROWTH:
+                log.warning("this worker begins anew, for its memory has grown by %d MB", (after[-1] - after[0]) >> 20)
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+            try:
+                return workflow(order)
+            finally:
+                after.append(_resident())
+
+        return carried_out
+
+    return {name: act if name in plans else renewing(act) for name, act in workflows.items()}
+
+
+def _resident() -> int:
+    """Bytes of memory in use (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def launch(workflows: Mapping[str, Workflow], executor: str, address: str, plans: Collection[str] = ()) -> None:
+    """Let DBOS take jobs from the queues in threads of this process; plans may be begun as often as it takes."""
     from dbos import DBOS, DBOSConfig
 
     _leave_random_alone()
@@ -88,7 +122,7 @@ def launch(workflows: Mapping[str, Workflow], executor: str, address: str) -> No
     )  # fmt: skip
     DBOS(config=config)
     for name, function in workflows.items():
-        DBOS.workflow(name=name, max_recovery_attempts=ATTEMPTS)(function)
+        DBOS.workflow(name=name, max_recovery_attempts=None if name in plans else ATTEMPTS)(function)
     DBOS.launch()
     DBOS.register_queue(WORK, worker_concurrency=1, polling_interval_sec=POLL, on_conflict="always_update")
     DBOS.register_queue(PLANS, worker_concurrency=8, polling_interval_sec=POLL, on_conflict="always_update")

@@ -31,6 +31,7 @@ from skin_model.training.state import RunState
 if TYPE_CHECKING:
     from skin_model.inference import Classifier
 
+PLANS = ("crossval", "search", "score")  # those of these workflows that only start others and wait for them
 ANSWERS = "answers"  # name of the step that keeps a chunk's answers, as CSV
 COLUMNS = ("image", "sha256", "outcome", "reasons", "diagnosis", "malignant_probability", "refer",
            *(f"p_{code}" for code in CODES), "model_version", "error")  # fmt: skip  # of these answers

@@ -141,7 +141,7 @@ WORKFLOWS: dict[str, worker.Workflow] = {
 
 def work(*, slot: int | None = None) -> None:
     """Carry out what is queued until the process is told to end; `slot` as in `jobs.worker.work`."""
-    worker.work(WORKFLOWS, slot=slot)
+    worker.work(WORKFLOWS, plans=divided.PLANS, slot=slot)
 
 
 def _begin(job: str, order: dict[str, Any], drawn: bool) -> str:

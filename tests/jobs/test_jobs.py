@@ -94,6 +94,29 @@ def test_a_job_waits_for_a_worker_runs_and_keeps_what_came_of_it(home: Path, sta
     assert found.created <= found.ended
 
 
+def test_a_worker_whose_memory_has_grown_begins_anew_before_its_next_job_and_a_plan_does_not_mind(
+    home: Path, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    def resident() -> int:
+        return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    process = start(lease=1000)  # so it is the same worker, not another one, that goes on
+    queue.enqueue(kind="count", order=counting(home, "first"), job="first")
+    until(over("first"), "the first job")
+    small = resident()
+    queue.enqueue(kind="grow", order={}, job="grow")
+    until(over("grow"), "the growth")
+    assert resident() > small + 2**27
+    orders = [counting(home, name) for name in "abc"]
+    queue.enqueue(kind="plan", order={"parts": orders}, job="plan", queue=queue.PLANS)
+    until(over("plan"), "the plan")
+    assert queue.find("plan").state == "done"
+    assert resident() < small + 2**27
+    assert process.poll() is None
+    assert [[epoch for epoch, _ in written(order)] for order in orders] == [[1, 2, 3]] * 3
+    assert {job.worker for job in queue.listed()} == {queue.find("first").worker}
+
+
 def test_a_killed_worker_goes_on_after_the_last_finished_epoch_once_it_is_back(
     home: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

@@ -46,6 +46,18 @@ def die(order: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def grow(order: dict[str, Any]) -> str:
+    """Leaves memory behind."""
+    kept.append(bytes(range(256)) * 2**20)
+    return "grown"
+
+
+kept: list[bytes] = []
+
 if __name__ == "__main__":
     worker.ATTEMPTS, worker.POLL = 1, 0.1
-    worker.work({"count": count, "plan": plan, "fail": fail, "die": die}, lease=float(sys.argv[1]))
+    worker.work(
+        {"count": count, "plan": plan, "fail": fail, "die": die, "grow": grow},
+        plans=("plan",),
+        lease=float(sys.argv[1]),
+    )
