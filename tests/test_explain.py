@@ -29,7 +29,7 @@ def pooled_network():
     """The bundled network where it has global average pooling, else a MobileNet that saw some images."""
     if (settings.ASSETS / "model").is_dir():
         made = bundle.read(settings.ASSETS / "model")
-        model = load_keras(made.path("network.keras"))
+        model = networks.picture_part(load_keras(made.path("network.keras")))
         if "pooling" in {layer.name for layer in model.layers}:
             return model, made.manifest.size
     model = networks.build("mobilenet", size=96)

@@ -41,8 +41,8 @@ def fill(page: Page, label: str, value: str) -> None:
 def prepare(page: Page, epochs: int) -> None:
     """Fill the form for a training of a tiny network."""
     page.get_by_text("Quick look (minutes)").click()
-    expect(page.locator('input[aria-label="Epochs"][value="8"]')).to_be_visible()
-    expect(page.locator('input[aria-label="Epochs"]')).to_have_count(1)  # those of the other preset have gone
+    expect(page.locator('input[aria-label="Size"][value="64"]')).to_be_visible()
+    expect(page.locator('input[aria-label="Size"]')).to_have_count(1)  # those of the other preset have gone
     expect(page.locator('[data-testid="stApp"]')).to_have_attribute("data-test-script-state", "notRunning")
     page.get_by_text("More settings").click()
     expect(page.get_by_label("Patience", exact=True)).to_be_visible()
