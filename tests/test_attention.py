@@ -35,6 +35,8 @@ def test_nothing_lies_outside_a_mask_of_everything_and_all_outside_one_of_nothin
     head.set_weights([np.full_like(head.kernel, 100.0), np.full_like(head.bias, -50.0)])  # active, whatever the bias
     images = np.random.default_rng(0).random((2, 96, 96, 3), np.float32)
     everything = np.ones((2, 96, 96, 1), np.float32)
+    for _ in range(10):
+        model({"image": images, "mask": everything}, training=True)  # settles the statistics of batch normalisation
 
     np.testing.assert_allclose(shares(model, images, everything), 0, atol=1e-6)
     nothing = shares(model, images, 0 * everything)
@@ -76,7 +78,7 @@ def test_training_with_attention_keeps_more_of_the_activation_inside(
         )
         found = shares(model, images, known[..., None])
         outside[weight] = found[np.arange(len(rows)), [CODES.index(code) for code in rows["dx"]]].mean()
-    assert outside[2.0] < outside[0.0] - 0.05, outside
+    assert outside[2.0] < 0.8 * outside[0.0], outside
 
 
 def test_a_training_with_attention_and_the_patient_goes_on_after_a_kill_as_if_there_had_been_none(
