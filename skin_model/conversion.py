@@ -35,24 +35,40 @@ def convert(model: Any, folder: Path) -> None:
         BundleError: where the libraries cannot convert it, or find no room for their files.
     """
     import keras
-    import openvino
-    import tensorflow as tf
 
     model = networks.picture_part(model)
     output = model.get_layer("output")
     serving = keras.Model(model.inputs, [output.output, output.input, model.get_layer("features").output])
+    write_serving(serving, folder, source="network.keras")
+    Head.of(model).save(folder / "head.npz")
+
+
+def write_serving(serving: Any, folder: Path, *, source: str, half: bool = False) -> None:
+    """Write a Keras network as OpenVINO's `serving.xml` and `serving.bin`.
+
+    Args:
+        serving: the network with the outputs to be served.
+        folder: where to.
+        source: what the file is to say that it was made of.
+        half: store the weights as float16.
+
+    Raises:
+        BundleError: it cannot be converted or written.
+    """
+    import openvino
+    import tensorflow as tf
+
     try:
         with tempfile.TemporaryDirectory(dir=folder) as saved:
             serving.export(saved, verbose=False)
             converted = openvino.convert_model(saved)
         # else the temporary folder's name stays in the file, and two conversions of one network differ
-        converted.set_rt_info("network.keras", ["conversion_parameters", "input_model"])
-        openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=False)
+        converted.set_rt_info(source, ["conversion_parameters", "input_model"])
+        openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=half)
     except (RuntimeError, tf.errors.OpError) as error:  # neither library has an error of its own for a full disk
         raise BundleError(
             f"The network could not be converted to its serving form ({error}). Make room, if the disk is full."
         ) from error
-    Head.of(model).save(folder / "head.npz")
 
 
 def largest_difference(model: Any, inputs: Any, served: np.ndarray) -> float:

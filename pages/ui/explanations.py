@@ -54,7 +54,7 @@ def _controls(offers: list[Offer]) -> tuple[str, float, list[Offer]]:
     strength = middle.slider("Strength", 0, 100, 60, step=5, format="%d %%", key="others-strength", disabled=lines)
     failed = [offer.name for offer in offers if offer.failed]
     if failed and not right.toggle(
-        f"Offer methods that failed their check too ({', '.join(failed)})", key="others-failed"
+        f"Offer methods that failed their check ({len(failed)})", help=", ".join(failed), key="others-failed"
     ):
         offers = [offer for offer in offers if not offer.failed]
     return style, 1.0 if lines else strength / 100, offers

@@ -1,6 +1,5 @@
 """The segmentation network, its training, and the form in which it is served."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from skin_model import conversion
 from skin_model.dataset.augmentation import STRENGTHS, Strength, augment
-from skin_model.errors import BundleError
 
 SIZE = 96  # pixels: the whole picture, whatever its shape, becomes a square of this side
 BATCH = 32
@@ -91,21 +90,9 @@ def write(model: Any, folder: Path) -> None:
         BundleError: where the libraries cannot convert it, or find no room for their files.
     """
     import keras
-    import openvino
-    import tensorflow as tf
 
     serving = keras.Model(model.inputs, keras.layers.Activation("sigmoid")(model.output))
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as saved:
-            serving.export(saved, verbose=False)
-            converted = openvino.convert_model(saved)
-        # else the temporary folder's name stays in the file, and two conversions of one network differ
-        converted.set_rt_info("segmentation", ["conversion_parameters", "input_model"])
-        openvino.save_model(converted, folder / "serving.xml", compress_to_fp16=True)
-    except (RuntimeError, tf.errors.OpError) as error:  # neither library has an error of its own for a full disk
-        raise BundleError(
-            f"The network could not be converted to its serving form ({error}). Make room, if the disk is full."
-        ) from error
+    conversion.write_serving(serving, folder, source="segmentation", half=True)
 
 
 def _changed(one: np.ndarray, random: np.random.Generator) -> np.ndarray:
