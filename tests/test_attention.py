@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 
 from skin_model import imaging, networks
+from skin_model.conversion import load_keras
 from skin_model.dataset import ham10000
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.services import training
 from skin_model.taxonomy import CODES
 from skin_model.training import attention, run
+from skin_model.training.state import RunState
+from skin_model.training.validation import judge
 
 FIGURES = [name for name in EpochRecord.__dataclass_fields__ if name != "seconds"]
 
@@ -21,8 +24,16 @@ FIGURES = [name for name in EpochRecord.__dataclass_fields__ if name != "seconds
 @pytest.fixture(scope="module")
 def attentive() -> TrainingConfig:
     return TrainingConfig(
-        network="mobilenet_v3_small", size=96, epochs=2, batch=8, learning_rate=1e-3, dropout=0.2, attention=2.0
+        network="mobilenet", size=96, epochs=2, batch=8, learning_rate=1e-3, dropout=0.2, attention=2.0
     )
+
+
+@pytest.fixture(scope="module")
+def with_patients(drawn_data, split_file, attentive, tmp_path_factory) -> tuple[dict[str, object], Path, RunState]:
+    """What a training was given, its folder, and what is known of it."""
+    places = {"data": drawn_data, "config": replace(attentive, metadata="age,sex"), "split": split_file}
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return places, folder, training.train(folder=folder, **places)
 
 
 def shares(model, images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -82,30 +93,25 @@ def test_training_with_attention_keeps_more_of_the_activation_inside(
 
 
 def test_a_training_with_attention_and_the_patient_goes_on_after_a_kill_as_if_there_had_been_none(
-    drawn_data, split_file, attentive, tmp_path
+    with_patients, tmp_path
 ):
     def kill(*_: object) -> None:
         raise KeyboardInterrupt
 
-    places = {"data": drawn_data, "config": replace(attentive, metadata="age,sex"), "split": split_file}
-    training.train(folder=tmp_path / "undisturbed", **places)
+    places, undisturbed, _ = with_patients
     with pytest.raises(KeyboardInterrupt):
-        training.train(folder=tmp_path / "killed", on_epoch=kill, **places)
-    training.train(folder=tmp_path / "killed", resume=True, **places)
+        training.train(folder=tmp_path, on_epoch=kill, **places)
+    training.train(folder=tmp_path, resume=True, **places)
 
-    one, other = (pd.read_csv(tmp_path / name / "history.csv")[FIGURES] for name in ("undisturbed", "killed"))
+    one, other = (pd.read_csv(folder / "history.csv")[FIGURES] for folder in (undisturbed, tmp_path))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
-def test_what_is_kept_is_an_ordinary_network_with_the_same_answers(parts, drawn_data, split_file, attentive, tmp_path):
-    from skin_model.conversion import load_keras
-    from skin_model.training.validation import judge
-
-    known = training.train(data=drawn_data, folder=tmp_path, config=attentive, split=split_file)
-    kept = load_keras(tmp_path / "best.keras")
-    assert [tensor.name for tensor in kept.inputs] == ["image"]
-    assert not any(layer.name == "picture_logits" for layer in kept.layers)
-    figures = judge(kept, run._batches(attentive, parts[parts.part == "fold0"], validate=True))
+def test_what_is_kept_is_an_ordinary_network_with_the_same_answers(parts, with_patients):
+    places, folder, known = with_patients
+    kept = load_keras(folder / "best.keras")
+    assert [tensor.name for tensor in kept.inputs] == ["image", "patient"]
+    figures = judge(kept, run._batches(places["config"], parts[parts.part == "fold0"], validate=True))
     assert figures.val_loss == pytest.approx(known.history[known.best_epoch - 1].val_loss, abs=1e-6)
 
 
