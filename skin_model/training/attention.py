@@ -11,7 +11,7 @@ from typing import Any
 from skin_model import networks
 from skin_model.errors import ConfigurationError
 
-_FAINT = 1.0  # activation summed over all places, in logits, below which its whereabouts count for less
+_FAINT = 1.0  # activation besides, in logits summed over all places, that lies outside: no activation is no way out
 
 
 def watched(model: Any) -> Any:
@@ -61,14 +61,16 @@ def layers() -> dict[str, Any]:
 
     @register
     class Outside(keras.layers.Layer):
-        """Share of each class's activation outside the lesion: (B, h, w, K) and masks (B, s, s, 1) -> (B, K)."""
+        """Share of each class's activation outside the lesion: (B, h, w, K) and masks (B, s, s, 1) -> (B, K).
+
+        Where nothing is active the share is 1, or a network could satisfy the loss by showing nothing at all.
+        """
 
         def call(self, inputs: Any) -> Any:
             activation, mask = inputs
             active = ops.relu(activation)
             lesion = ops.image.resize(mask, activation.shape[1:3], antialias=True)
-            whole = ops.sum(active, axis=(1, 2))
-            return ops.sum(active * (1 - lesion), axis=(1, 2)) / (whole + _FAINT)
+            return 1 - ops.sum(active * lesion, axis=(1, 2)) / (ops.sum(active, axis=(1, 2)) + _FAINT)
 
         def compute_output_shape(self, shapes: Any) -> Any:
             return shapes[0][0], shapes[0][-1]
