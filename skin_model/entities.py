@@ -483,6 +483,9 @@ class TrainingConfig:
     artefacts: float = _option(0.0, "chance per image of each of drawn hairs, a drawn ruler, blur, JPEG compression")
     mix: str = _option("none", "blends of two training images: none, mixup or cutmix")
     attention: float = _option(0.0, "weight of the loss that draws class activation into the lesion masks; 0: none")
+    refit: float = _option(
+        0.0, "penalty of the logistic regression that fits the last layer anew after the last epoch; 0: none"
+    )
     monitor: str = _option(
         "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
     )
@@ -501,7 +504,7 @@ class TrainingConfig:
             ("warmup_epochs", 0, 100), ("weight_decay", 0, 1), ("label_smoothing", 0, 0.5), ("dropout", 0, 0.9),
             ("frozen", 0, 1), ("patience", 1, 1000), ("seed", 0, 2**31 - 1), ("average", 0, 0.9999),
             ("freeze_epochs", 0, 999), ("oversample_to", 0, 1), ("artefacts", 0, 1), ("teacher_share", 0, 1),
-            ("attention", 0, 10),
+            ("attention", 0, 10), ("refit", 0, 1000),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:

@@ -108,6 +108,11 @@ def _has_linear_head(model: Any) -> bool:
     return any(layer.name == "picture_logits" for layer in model.layers)
 
 
+def last_layer(model: Any) -> Any:
+    """The dense layer that gives the picture's logits, with or without the activation that follows them."""
+    return model.get_layer("picture_logits" if _has_linear_head(model) else "output")
+
+
 def _takes_patient(weights: str) -> bool:
     """Whether a `.keras` file's network has the patient's part."""
     with ZipFile(weights) as file:

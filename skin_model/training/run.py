@@ -20,7 +20,7 @@ from skin_model.dataset.labels import TAUGHT, class_counts, loss_weights, oversa
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
-from skin_model.training import attention, devices
+from skin_model.training import attention, devices, last_layer
 from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
@@ -60,7 +60,7 @@ def train(
     with files.held(folder):
         state = _start(config, folder, split, resume)
         if state.finished and not _checkpoint(folder, state.epoch).exists():
-            return state
+            return _refit(state, folder, training, validation, on_batch)
         train_batches = _batches(config, training)
         val_batches = None if validation is None else _batches(config, validation, validate=True)
         import cv2
@@ -77,7 +77,8 @@ def train(
                 _settle(state, model, folder)
             else:  # only now: what was refused above leaves no run in the folder
                 write_state(state, folder)
-            return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+            state = _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+        return _refit(state, folder, training, validation, on_batch)
 
 
 def _go_on(
@@ -271,6 +272,33 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
     for old in folder.glob("checkpoint-*.keras"):
         if state.finished or old != _checkpoint(folder, state.epoch):
             old.unlink()
+
+
+def _refit(
+    state: RunState, folder: Path, training: pd.DataFrame, validation: pd.DataFrame | None, on_batch: OnBatch | None
+) -> RunState:
+    """Fit the last layer of `best.keras` anew where that is asked for and not done yet."""
+    import keras
+
+    if not state.to_refit:
+        return state
+    config, last = state.config, state.history[-1]
+    model = keras.saving.load_model(folder / "best.keras")
+    # a balance by drawing repeats images of rare classes; each image comes once here, and counts for its copies
+    balance = "class-weights" if config.balance in ("sampling", "oversampling") else config.balance
+    weights = loss_weights(training["dx"], balance)
+    batches = replace(_batches(replace(config, metadata=""), training, validate=True), weights=weights)
+    if not last_layer.refit(model, batches, config.refit, on_batch, last.epoch - 1, last.loss):
+        return replace(state, finished=False)
+    figures = unjudged(model) if validation is None else judge(model, _batches(config, validation, validate=True))
+    if figures is None:
+        raise TrainingError(
+            f"The last layer could not be fitted anew with the penalty {config.refit:g}. Start again with a larger one."
+        )
+    _save(model, folder / "best.keras")
+    state = replace(state, refitted=asdict(figures))
+    write_state(state, folder)
+    return state
 
 
 def _checkpoint(folder: Path, epoch: int) -> Path:
