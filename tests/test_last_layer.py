@@ -49,11 +49,15 @@ def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, 
     embeddings, logits = network.predict(imaging.to_network(np.stack(squares)), verbose=0)
 
     counts = loss_weights(rows["dx"], "sqrt-class-weights").astype(float)
-    known = make_pipeline(StandardScaler(), LogisticRegression(C=1 / (PENALTY * counts.sum()), max_iter=1000))
+    known = make_pipeline(
+        StandardScaler(with_mean=False),
+        LogisticRegression(C=1 / (PENALTY * counts.sum()), fit_intercept=False, max_iter=1000),
+    )
     known.fit(embeddings.astype(float), rows["dx"].map(CODES.index), logisticregression__sample_weight=counts)
     expected = known.predict_proba(embeddings.astype(float))
     answers = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(answers / answers.sum(1, keepdims=True), expected, atol=2e-3)
+    assert not layer.get_weights()[1].any()
 
 
 def test_its_figures_stand_in_the_run_and_the_patient_still_counts(refitted, settings, parts):

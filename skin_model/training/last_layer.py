@@ -2,7 +2,8 @@
 
 A layer fitted for itself, once the network behind it stays as it is, serves rare classes better (Kang et al.,
 "Decoupling representation and classifier for long-tailed recognition", ICLR 2020).  The fit is convex, so the layer
-that was there before does not matter, and doing it twice changes nothing.
+that was there before does not matter, and doing it twice changes nothing.  It has no bias: a class's logit is then the
+mean of its activation over the picture, and nothing of it lies nowhere.
 """
 
 from typing import Any
@@ -20,7 +21,8 @@ def refit(model: Any, batches: Batches, penalty: float, on_batch: OnBatch | None
     Args:
         model: of `networks.build`, trained.
         batches: every training image once, in order, as it is, without patients; `weights` say what each counts.
-        penalty: half of it times the sum of the squared weights, of standardised embeddings, is added to the mean loss.
+        penalty: half of it times the sum of the squared weights, of embeddings scaled to unit variance, is added to the
+            mean loss.
         on_batch: told of progress, with `epoch` and `loss`; may stop the work.
 
     Returns:
@@ -40,11 +42,9 @@ def refit(model: Any, batches: Batches, penalty: float, on_batch: OnBatch | None
             return False
     truth = batches.targets
     labels = truth.argmax(1) if truth.shape[1] > 1 else truth[:, 0]
-    scaler = StandardScaler()
-    standardised = scaler.fit_transform(np.concatenate(embeddings).astype(np.float64))
-    fitted = LogisticRegression(C=1 / (penalty * batches.weights.sum()), max_iter=1000).fit(
-        standardised, labels, sample_weight=batches.weights
-    )
-    kernel = fitted.coef_.T / scaler.scale_[:, None]
-    layer.set_weights([kernel, fitted.intercept_ - scaler.mean_ @ kernel])
+    scaler = StandardScaler(with_mean=False)
+    scaled = scaler.fit_transform(np.concatenate(embeddings).astype(np.float64))
+    fitted = LogisticRegression(C=1 / (penalty * batches.weights.sum()), fit_intercept=False, max_iter=1000)
+    fitted.fit(scaled, labels, sample_weight=batches.weights)
+    layer.set_weights([fitted.coef_.T / scaler.scale_[:, None], np.zeros(layer.units)])
     return True
