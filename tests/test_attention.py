@@ -37,32 +37,36 @@ def with_patients(drawn_data, split_file, attentive, tmp_path_factory) -> tuple[
 
 
 def shares(model, images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    return model.predict({"image": images, "mask": masks}, verbose=0)["outside"]
+    return model.predict({"image": images, "mask": masks}, verbose=0)["outside"]  # (N, K)
 
 
 def test_nothing_lies_outside_a_mask_of_everything_and_all_outside_one_of_nothing():
     model = attention.watched(networks.build("mobilenet", size=96, linear_head=True))
     head = model.get_layer("picture_logits")
-    head.set_weights([np.full_like(head.kernel, 100.0), np.full_like(head.bias, -50.0)])  # active, whatever the bias
+    kernel = np.full_like(head.kernel, -100.0)
+    kernel[:, 3] = 100.0
+    head.set_weights([kernel, np.full_like(head.bias, -50.0)])  # class 3 is active everywhere, whatever the bias
     images = np.random.default_rng(0).random((2, 96, 96, 3), np.float32)
     everything = np.ones((2, 96, 96, 1), np.float32)
     for _ in range(10):
         model({"image": images, "mask": everything}, training=True)  # settles the statistics of batch normalisation
 
-    faint = shares(model, images, everything)
+    faint = shares(model, images, everything)[:, 3]
     assert faint.max() < 0.1
     np.testing.assert_allclose(shares(model, images, 0 * everything), 1)
     left = everything.copy()
     left[:, :, 48:] = 0
-    np.testing.assert_allclose(shares(model, images, left) + shares(model, images, 1 - left), 1 + faint, atol=1e-4)
+    sides = shares(model, images, left) + shares(model, images, 1 - left)
+    np.testing.assert_allclose(sides[:, 3], 1 + faint, atol=1e-4)
 
 
-def test_showing_nothing_at_all_is_no_way_out():
+def test_neither_showing_nothing_nor_what_all_classes_share_is_a_way_out():
     model = attention.watched(networks.build("mobilenet", size=96, linear_head=True))
     head = model.get_layer("picture_logits")
-    head.set_weights([np.full_like(head.kernel, -1.0), np.zeros_like(head.bias)])
-    everything = np.ones((1, 96, 96, 1), np.float32)
-    np.testing.assert_allclose(shares(model, np.ones((1, 96, 96, 3), np.float32), everything), 1)
+    images, everything = np.ones((1, 96, 96, 3), np.float32), np.ones((1, 96, 96, 1), np.float32)
+    for shared in (-1.0, 0.0, 100.0):
+        head.set_weights([np.full_like(head.kernel, shared), np.zeros_like(head.bias)])
+        np.testing.assert_allclose(shares(model, images, everything), 1, atol=1e-4)
 
 
 def test_the_mask_moves_with_its_picture(parts, attentive):

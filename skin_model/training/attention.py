@@ -1,8 +1,10 @@
 """Attention from masks: a second loss, the share of the true class's activation that lies outside the lesion.
 
 Class activation is that of Zhou et al., "Learning deep features for discriminative localization", CVPR 2016: the last
-dense layer applied to every place of the feature map, which for networks that pool globally is their Grad-CAM.  That a
-network may be told where not to look is the idea of Ross, Hughes and Doshi-Velez, "Right for the right reasons", 2017.
+dense layer applied to every place of the feature map, which for networks that pool globally is their Grad-CAM; here
+less the mean over the classes.  What all of them share cancels in the softmax, so a network could put that on the
+lesion and go on deciding by the skin around.  That a network may be told where not to look is the idea of Ross, Hughes
+and Doshi-Velez, "Right for the right reasons", 2017.
 """
 
 from functools import cache
@@ -68,7 +70,8 @@ def layers() -> dict[str, Any]:
 
         def call(self, inputs: Any) -> Any:
             activation, mask = inputs
-            active = ops.relu(activation)
+            shared = ops.mean(activation, axis=-1, keepdims=True) if activation.shape[-1] > 1 else 0.0
+            active = ops.relu(activation - shared)
             lesion = ops.image.resize(mask, activation.shape[1:3], antialias=True)
             return 1 - ops.sum(active * lesion, axis=(1, 2)) / (ops.sum(active, axis=(1, 2)) + _FAINT)
 
