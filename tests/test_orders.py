@@ -173,11 +173,13 @@ def test_the_settings_offered_first_are_those_of_the_shipped_model_as_far_as_the
 ) -> None:
     config = orders.defaults(data_set)
     assert (config.network, config.size, config.weights) == ("mobilenet", 192, None)
-    assert config.attention > 0
     without = replace(data_set, summary=data_set.summary | {"masks": 0})
+    assert data_set.summary["masks"] == data_set.summary["images"]
     assert orders.defaults(without).attention == 0
+    attentive = replace(config, batch=8, attention=1.0)
+    orders.check(data_set=data_set, config=attentive)
     with pytest.raises(ConfigurationError, match="no lesion masks"):
-        orders.check(data_set=without, config=config)
+        orders.check(data_set=without, config=attentive)
     for preset in orders.PRESETS.values():
         orders.check(data_set=data_set, config=replace(config, batch=8, **preset))
 
