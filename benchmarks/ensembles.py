@@ -1,9 +1,10 @@
-"""Would several networks together be better?  Figures on a validation fold for each run and for all of them averaged.
+"""Which network is better, or several together?  Figures for each run and for all of them averaged.
 
     python -m benchmarks.ensembles --data ../shared/data/ham10000 RUN RUN ...
 
-Each run must keep the same fold apart; log probabilities are averaged over four views, then over the networks, and
-every line is at its own best temperature.  The test part is not touched.
+On the fold that all runs keep apart, or, for runs that learned from all folds, on the calibration part.  Pictures
+alone; log probabilities are averaged over four views, then over the networks, and every line is at its own best
+temperature.  The test part is not touched.
 """
 
 import argparse
@@ -29,13 +30,12 @@ def main() -> None:
     folds = {(read_state(run).split, read_state(run).config.validation) for run in options.runs}
     if len(folds) > 1:
         sys.exit("The runs keep different folds apart: no picture is new to all of them.")
-    if next(iter(folds))[1] == "none":
-        sys.exit("The runs were trained on all folds: no picture of these is new to them.")
+    fold = next(iter(folds))[1]
+    part = "calibration" if fold == "none" else fold
     table = ham10000.read(options.data).table
-    kept_apart = splits.assign(table, splits.read(options.runs[0] / "split.csv")) == next(iter(folds))[1]
-    table = table[kept_apart]
+    table = table[splits.assign(table, splits.read(options.runs[0] / "split.csv")) == part]
     labels = class_indices(table["dx"])
-    print(f"{len(table)} images of {next(iter(folds))[1]}, {VIEWS} views")
+    print(f"{len(table)} images of {part}, {VIEWS} views")
     print("balanced accuracy  macro AUC  macro F1  log loss  malignant AUC")
     logits = {run.name: answers(run, table, VIEWS, lambda *_: None) for run in options.runs}
     for name, values in {**logits, "all": np.mean(list(logits.values()), axis=0)}.items():

@@ -31,15 +31,16 @@ VALIDATION = 14
 
 
 def configuration(made: Bundle, epochs: int, folder: Path) -> TrainingConfig:
-    """The bundle's own last training, on the bundled network itself, with standard augmentation."""
+    """The bundle's own last training, on the bundled network itself, with standard augmentation, pictures alone."""
     known = {field.name for field in fields(TrainingConfig)}
     own = TrainingConfig(**{k: v for k, v in made.manifest.training.items() if k in known})
     folder.mkdir()
     write_state(RunState(replace(own, weights=None), SPLIT), folder)  # a training asks where its weights come from
     weights = str(shutil.copyfile(made.path("network.keras"), folder / "best.keras"))
     return replace(
-        own, epochs=epochs, weights=weights, augmentation="standard", patience=1000, warmup_epochs=0.0, freeze_epochs=0
-    )
+        own, epochs=epochs, weights=weights, augmentation="standard", patience=1000, warmup_epochs=0.0, freeze_epochs=0,
+        attention=0.0, refit=0.0,
+    )  # fmt: skip
 
 
 class FromMemory:
@@ -86,7 +87,8 @@ def main() -> None:
         pictures, source = photographs(args.data, steps * config.batch)
         folder = stack.enter_context(folder_of(pictures))
         paths = sorted(Path(folder).iterdir())
-        table = pd.DataFrame({"path": paths, "dx": [CODES[i % len(CODES)] for i in range(len(paths))]})
+        table = pd.DataFrame({"path": paths, "dx": [CODES[i % len(CODES)] for i in range(len(paths))],
+                              "age": None, "sex": None, "localization": None})  # fmt: skip
         run.train(
             config=config, training=table, validation=table[:VALIDATION], folder=Path(results) / "run",
             split=SPLIT, on_epoch=after_epoch,

@@ -482,6 +482,10 @@ class TrainingConfig:
     augmentation: str = _option("standard", "none, light, standard or strong")
     artefacts: float = _option(0.0, "chance per image of each of drawn hairs, a drawn ruler, blur, JPEG compression")
     mix: str = _option("none", "blends of two training images: none, mixup or cutmix")
+    attention: float = _option(0.0, "weight of the loss that draws class activation into the lesion masks; 0: none")
+    refit: float = _option(
+        0.0, "penalty of the logistic regression that fits the last layer anew after the last epoch; 0: none"
+    )
     monitor: str = _option(
         "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
     )
@@ -500,6 +504,7 @@ class TrainingConfig:
             ("warmup_epochs", 0, 100), ("weight_decay", 0, 1), ("label_smoothing", 0, 0.5), ("dropout", 0, 0.9),
             ("frozen", 0, 1), ("patience", 1, 1000), ("seed", 0, 2**31 - 1), ("average", 0, 0.9999),
             ("freeze_epochs", 0, 999), ("oversample_to", 0, 1), ("artefacts", 0, 1), ("teacher_share", 0, 1),
+            ("attention", 0, 10), ("refit", 0, 1000),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -534,6 +539,8 @@ class TrainingConfig:
             raise ConfigurationError(
                 f"oversample_to belongs to oversampling, and balance is {self.balance}. Set balance to oversampling."
             )
+        if self.attention and self.mix != "none":
+            raise ConfigurationError("A blend of two images has no lesion mask. Set mix to none or attention to 0.")
         if self.freeze_epochs >= self.epochs:
             raise ConfigurationError(
                 f"With {self.freeze_epochs} of {self.epochs} epochs frozen, none is left for the whole network. "

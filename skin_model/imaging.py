@@ -15,7 +15,7 @@ from skin_model.entities import DecodedImage
 from skin_model.errors import ImageError
 
 __all__ = ["DEFAULT_SIZE", "MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "centre", "decode", "fit", "judged_box",
-           "pixel_hash", "read", "to_network"]  # fmt: skip
+           "pixel_hash", "read", "read_mask", "to_network"]  # fmt: skip
 
 DEFAULT_SIZE = 224
 
@@ -52,6 +52,25 @@ def read(path: Path) -> DecodedImage:
     except OSError as error:
         raise ImageError(f"The file {path.name!r} cannot be read: {error.strerror or error}.") from error
     return decode(data)
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The lesion mask of a picture of `shape` (H, W, ...): uint8 (H, W), 255 on the lesion.
+
+    Raises:
+        ImageError: where it cannot be read, or has other proportions than the picture.
+    """
+    try:
+        mask = read(path).pixels[:, :, 0]
+    except ImageError as error:
+        raise ImageError(f"Its lesion mask {path.name} cannot be used: {error}") from error
+    (height, width), (tall, wide) = shape[:2], mask.shape
+    if abs(height * wide - width * tall) > max(height, width, tall, wide):  # more than rounding to whole pixels gives
+        raise ImageError(
+            f"Its lesion mask {path.name} has other proportions ({wide} x {tall} pixels for {width} x {height}). "
+            "Put the right mask there, or take it away."
+        )
+    return mask if (tall, wide) == (height, width) else cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def fit(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -35,6 +35,7 @@ def build(
     weights: str | None = None,
     dropout: float = 0.2,
     metadata: Sequence[str] = (),
+    linear_head: bool = False,
 ) -> Any:
     """Build one network.
 
@@ -46,6 +47,7 @@ def build(
             earlier training, with or without patients), or None for random weights.
         dropout: rate before the last dense layer.
         metadata: columns that make the second input, any of `age`, `sex`, `localization`.
+        linear_head: keep logits and softmax apart without the second input too: layers `picture_logits` and `output`.
 
     Returns:
         An uncompiled `keras.Model` with input `image`, or inputs `image` and `patient`, and layers `features` and
@@ -76,8 +78,10 @@ def build(
         x = layers.Dense(hidden, activation="relu", name="hidden")(x)
     x = layers.Dropout(dropout)(x)
     units, activation = (len(DIAGNOSES), "softmax") if task == "diagnosis" else (1, "sigmoid")
-    if metadata:
-        inputs, x = _with_patient(inputs, layers.Dense(units, name="picture_logits")(x), patients.width(metadata))
+    if metadata or linear_head:
+        x = layers.Dense(units, name="picture_logits")(x)
+        if metadata:
+            inputs, x = _with_patient(inputs, x, patients.width(metadata))
         outputs = layers.Activation(activation, name="output")(x)
     else:
         outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
@@ -100,6 +104,15 @@ def _with_patient(image: Any, picture: Any, width: int) -> tuple[list[Any], Any]
     return [image, patient], layers.Add(name="logits")([picture, x])
 
 
+def _has_linear_head(model: Any) -> bool:
+    return any(layer.name == "picture_logits" for layer in model.layers)
+
+
+def last_layer(model: Any) -> Any:
+    """The dense layer that gives the picture's logits, with or without the activation that follows them."""
+    return model.get_layer("picture_logits" if _has_linear_head(model) else "output")
+
+
 def _takes_patient(weights: str) -> bool:
     """Whether a `.keras` file's network has the patient's part."""
     with ZipFile(weights) as file:
@@ -107,10 +120,10 @@ def _takes_patient(weights: str) -> bool:
 
 
 def picture_part(model: Any) -> Any:
-    """The network of one input that answers as `model` does for an unknown patient; `model` itself if it takes none."""
+    """The network of one input that answers as `model` does for an unknown patient; `model` itself if it is one."""
     import keras
 
-    if len(model.inputs) == 1:
+    if not _has_linear_head(model):
         return model
     logits, activation = model.get_layer("picture_logits"), model.get_layer("output").activation
     units = logits.units
@@ -124,7 +137,7 @@ def _load_whole(model: Any, weights: str) -> None:
     """Load a `.keras` file of the same network, or of the same one without the patient's part."""
     backbones.check_file(weights)
     try:
-        if len(model.inputs) == 1 or _takes_patient(weights):
+        if not _has_linear_head(model) or _takes_patient(weights):
             model.load_weights(weights)
         else:
             single = picture_part(model)

@@ -86,7 +86,7 @@ def test_a_bundle_made_before_the_gate_still_serves_and_checks_the_quality_of_pi
 
 def test_drawn_lesions_pass_the_shipped_gate_as_real_ones_do(shipped: tuple[Classifier, Gate]) -> None:
     found = outcomes(shipped, [draw_lesion(code, seed=seed)[0] for seed in range(6) for code in CODES])
-    assert found.count(REFUSED) <= 0.05 * len(found)
+    assert found.count(REFUSED) <= 0.03 * len(found)
     examples = [imaging.read(path).pixels for path in sorted((settings.ASSETS / "examples").glob("*.jpg"))]
     assert REFUSED not in outcomes(shipped, examples), "the first that anybody tries"
 
@@ -137,7 +137,7 @@ def test_predict_says_why_a_picture_is_not_judged_and_judges_it_only_when_told_t
     made: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dim, blank = tmp_path / "dim.png", tmp_path / "blank.png"
-    dim.write_bytes(png(draw_lesion("nv", seed=1)[0] // 4))
+    dim.write_bytes(png(draw_lesion("nv", seed=0)[0] // 4))
     blank.write_bytes(png(ONE_COLOUR))
     written = tmp_path / "answers.json"
     arguments = ["predict", str(dim), str(blank), "--model", str(made.folder)]

@@ -168,11 +168,20 @@ def test_a_registered_data_set_tells_what_is_in_it(data_set: DataSet, parts: pd.
         assert "test" not in set(rows["part"])
 
 
-def test_the_settings_offered_first_are_those_of_the_shipped_model() -> None:
-    config = orders.defaults()
+def test_the_settings_offered_first_are_those_of_the_shipped_model_as_far_as_they_suit_the_data(
+    data_set: DataSet,
+) -> None:
+    config = orders.defaults(data_set)
     assert (config.network, config.size, config.weights) == ("mobilenet", 192, None)
+    without = replace(data_set, summary=data_set.summary | {"masks": 0})
+    assert data_set.summary["masks"] == data_set.summary["images"]
+    assert orders.defaults(without).attention == 0
+    attentive = replace(config, batch=8, attention=1.0)
+    orders.check(data_set=data_set, config=attentive)
+    with pytest.raises(ConfigurationError, match="no lesion masks"):
+        orders.check(data_set=without, config=attentive)
     for preset in orders.PRESETS.values():
-        replace(config, **preset)
+        orders.check(data_set=data_set, config=replace(config, batch=8, **preset))
 
 
 def test_a_job_that_is_not_there_is_said_to_be_gone(home: Path) -> None:

@@ -77,6 +77,24 @@ def test_the_card_states_intended_use_limits_and_licence():
         assert text in card
 
 
+def test_the_limits_name_the_commonest_mistakes_and_the_subgroups_where_malignant_lesions_are_missed():
+    matrix = np.diag([10] * 7)
+    matrix[CODES.index("mel"), CODES.index("nv")] = 30
+    matrix[CODES.index("akiec"), CODES.index("bkl")] = 5
+
+    def group(level: str, *sensitivity: float | None) -> dict:
+        value, low, high = sensitivity or (None, None, None)
+        return {"factor": "localization", "level": level, "sensitivity": {"value": value, "interval": [low, high]}}
+
+    details = {
+        "operating_points": {"sensitive": {"sensitivity": {"value": 0.93}}},
+        "subgroups": [group("abdomen", 0.6, 0.4, 0.8), group("trunk", 0.5, 0.0, 1.0), group("hand")],
+    }
+    card = report._limits(evaluated() | {"confusion_matrix": matrix.tolist()}, details, ())
+    assert "Most often mistaken: mel for nv (30 of 40 images); akiec for bkl (5 of 15 images)." in card
+    assert "less often than over all: site abdomen: sensitivity 0.600 (0.400 to 0.800)." in card
+
+
 def test_unknown_things_are_called_unknown():
     card = report.model_card(manifest={}, evaluation={}, commands=[])
     assert "not recorded" in card

@@ -44,12 +44,12 @@ def ask(data_sets: list[DataSet]) -> None:
     preset = st.radio("Start from", [*orders.PRESETS, *([CLONED] if clone else [])], horizontal=True,
                       index=len(orders.PRESETS) if clone else 1, key=f"preset-{bool(clone)}")  # fmt: skip
     kind = st.radio("Do", list(DO), format_func=DO.__getitem__, horizontal=True, key="kind")
+    data = st.selectbox("Data set", data_sets, format_func=lambda data: data.name)
     base = TrainingConfig(**clone) if clone and preset == CLONED else replace(
-        orders.defaults(), **orders.PRESETS.get(preset, {})
+        orders.defaults(data), **orders.PRESETS.get(preset, {})
     )  # fmt: skip
     with st.form("start"):
         name = st.text_input("Name", placeholder="what is tried")
-        data = st.selectbox("Data set", data_sets, format_func=lambda data: data.name)
         trials, searched = plans.TRIALS[0], ()
         if kind == "crossval":
             st.caption(f"One training for each fold of the data set's split ({', '.join(plans.folds(data))}), each "
@@ -57,7 +57,7 @@ def ask(data_sets: list[DataSet]) -> None:
         if kind == "search":
             trials = st.number_input("Trials", value=20, step=1, help="trainings to spend; poor ones end early")
             searched = st.multiselect("Settings to search", plans.SPACE, plans.SPACE)
-        given = _settings(base, preset)
+        given = _settings(base, f"{preset}, {base.attention}")  # other data, other widgets
         views = st.selectbox("Views averaged per analysis", (1, 2, 4, 8), 2)
         left, right = st.columns(2)
         start = left.form_submit_button("Start the training", type="primary", width="stretch")
@@ -66,20 +66,20 @@ def ask(data_sets: list[DataSet]) -> None:
         _order(Asked(kind, name, data, given, views, int(trials), tuple(searched)), rehearsal=rehearse)
 
 
-def _settings(base: TrainingConfig, preset: str) -> dict[str, Any]:
+def _settings(base: TrainingConfig, start: str) -> dict[str, Any]:
     """Setting -> what stands in its widget."""
     given: dict[str, Any] = {}
     known = {field.name: field for field in fields(TrainingConfig) if field.default is not MISSING}
     for column, name in zip(st.columns(4) * 2, MAIN, strict=True):
         with column:
-            given[name] = _setting(known[name], getattr(base, name), f"{name}-{preset}")
+            given[name] = _setting(known[name], getattr(base, name), f"{name}-{start}")
     with st.expander("More settings"):
         rest = [field for field in known.values() if field.name not in MAIN]
         for number, field in enumerate(rest):
             if number % 4 == 0:
                 columns = st.columns(4)
             with columns[number % 4]:
-                given[field.name] = _setting(field, getattr(base, field.name), f"{field.name}-{preset}")
+                given[field.name] = _setting(field, getattr(base, field.name), f"{field.name}-{start}")
     return given
 
 

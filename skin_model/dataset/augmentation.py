@@ -37,21 +37,17 @@ def augment(fitted: np.ndarray, strength: Strength | None, rng: np.random.Genera
     """Flip, turn by any angle, zoom, shear, shift and recolour one image.
 
     Args:
-        fitted: uint8 (h, w, 3) whose shorter side is the network's input size, from `imaging.fit`.
+        fitted: uint8 (h, w, 3) whose shorter side is the network's input size, from `imaging.fit`; or (h, w, 4) with
+            a mask, which moves along and keeps its values.
         strength: ranges of the changes; None takes the centred square unchanged.
         rng: source of all randomness.
 
     Returns:
-        uint8 (s, s, 3) with s the shorter side.
+        uint8 (s, s, 3) or (s, s, 4) with s the shorter side.
     """
     if strength is None:
         return imaging.centre(fitted)
-    return cv2.transform(_warped(fitted, strength, rng), _colour(strength, rng))
-
-
-def augment_with_mask(layers: np.ndarray, strength: Strength, rng: np.random.Generator) -> np.ndarray:
-    """As `augment`, for a picture with its mask: uint8 (s, s, 4), the mask, last, moves along and keeps its values."""
-    warped = _warped(layers, strength, rng)
+    warped = _warped(fitted, strength, rng)
     warped[..., :3] = cv2.transform(warped[..., :3], _colour(strength, rng))
     return warped
 

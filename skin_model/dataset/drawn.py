@@ -20,7 +20,7 @@ from skin_model.taxonomy import BY_CODE, CODES
 def _hairs(c: Canvas) -> np.ndarray:
     """How much of each pixel is hair: none, a few long ones, or many short ones combed one way."""
     rng = c.rng
-    kind = rng.choice(["none", "few", "many"], p=[0.56, 0.36, 0.08])
+    kind = rng.choice(["none", "few", "many"], p=[0.66, 0.29, 0.05])
     if kind == "none":
         return c.blank()
     few = kind == "few"
@@ -48,7 +48,7 @@ def _lesion(code: str, seed: int, height: int, width: int) -> tuple[np.ndarray, 
     depth, mask = outline(c, habit)
     LOOKS[code](c, tissue, depth, habit.softness * c.rng.uniform(0.6, 1.5))
     grain = c.noise(4.5, 2)
-    tissue.melanin *= 1.0 + 0.08 * grain
+    tissue.melanin *= 1.0 + 0.13 * grain
     tissue.melanin += (c.rng.uniform(0.006, 0.014) + 0.010 * habit.damage) * grain
     if c.rng.random() < 0.45:
         tissue.white += c.rng.uniform(0.12, 0.4) * flakes(c, c.blank() + 1.0, int(c.rng.integers(5, 60)), 70)
@@ -71,17 +71,14 @@ def _turn(c: Canvas, picture: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray,
 def _marks(c: Canvas, picture: np.ndarray) -> None:
     """Ruler ticks and bubbles of the contact gel, each on some pictures only."""
     rng = c.rng
-    if rng.random() < 0.1:
-        gap, slant, y = (
-            rng.uniform(16, 28) * c.scale,
-            rng.uniform(-0.3, 0.3),
-            rng.uniform(0.0, 0.05) * c.height,
-        )
-        ticks = []
-        for i, x in enumerate(np.arange(rng.uniform(0, 0.5) * c.width, c.width, gap)):
-            length = (16 if i % 5 else 28) * c.scale
-            ticks.append((np.array([[x, y], [x + slant * length, y + length]]), 2.0))
-        picture *= 1.0 - 0.8 * c.strokes(ticks, 0.5)
+    if rng.random() < 0.1:  # printed on the glass, and seen in one corner
+        slant, gap = rng.uniform(0.4, 1.2), rng.uniform(18, 26)
+        along, across = np.array([np.cos(slant), -np.sin(slant)]), np.array([np.sin(slant), np.cos(slant)])
+        on_line = rng.uniform(35, 55) * across + gap * np.arange(-6, 7)[:, None] * along  # pixels from the corner
+        ticks = np.stack([on_line, on_line - 15 * across], 1) * c.scale
+        corner = rng.integers(0, 2, 2)  # 0 left or top, 1 right or bottom
+        ticks = corner * (c.width, c.height) + (1 - 2 * corner) * ticks
+        picture *= 1.0 - 0.8 * c.strokes([(tick, 2.2) for tick in ticks], 0.5)
     if rng.random() < 0.12:
         rings = []
         for x, y in c.places(c.blank() + 1.0, int(rng.integers(1, 6))):
@@ -97,9 +94,10 @@ def _photograph(c: Canvas, picture: np.ndarray) -> np.ndarray:
     y, x = (axis / axis.max() * 2.0 - 1.0 for axis in grid(c.height // 4, c.width // 4))  # light is smooth
     edge = x * x + y * y * (c.height / c.width) ** 2
     light = 1.0 + rng.normal(0, 0.03) * x + rng.normal(0, 0.03) * y - rng.uniform(-0.02, 0.12) * edge * edge
-    if rng.random() < 0.15:  # the tube of the dermatoscope stays in view
-        radius = rng.uniform(0.98, 1.16)
-        off = cv2.magnitude(x + np.float32(rng.normal(0, 0.05)), y * np.float32(c.height / c.width))
+    if rng.random() < 0.08:  # the tube of the dermatoscope stays in view, as in 6 % of HAM10000
+        radius = rng.uniform(1.0, 1.3)
+        shift = rng.normal(0, 0.1, 2).astype(np.float32)
+        off = cv2.magnitude(x + shift[0], y * np.float32(c.height / c.width) + shift[1])
         light = light * np.clip(step(off, radius + 0.06, radius - 0.07), 0.1, 1.0)
     picture *= cv2.resize(light.astype(np.float32), (c.width, c.height), interpolation=cv2.INTER_LINEAR)
     _marks(c, picture)

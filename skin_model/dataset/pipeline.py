@@ -20,8 +20,6 @@ from skin_model.patients import encode, forget
 READERS = min(8, os.cpu_count() or 2)  # threads that decode ahead of the network
 _MIXING, _FORGETTING = 1, 2  # streams of their own: [seed, epoch, position] is that of an image's view
 
-Images = np.ndarray | dict[str, np.ndarray]
-
 
 @dataclass(frozen=True)
 class Batches:
@@ -41,6 +39,7 @@ class Batches:
         mix: "none", or the kind of `mixing.blend`, which makes targets of two classes.
         patients: of the images, for networks that take `columns` of them as second input.
         columns: of `patients.encode`; none for networks that take images alone.
+        masks: files of the lesions' masks, None where there is none, for networks that are told them in training.
         multiple: an epoch has a multiple of so many images, leaving out the last ones of its order.
     """
 
@@ -57,6 +56,7 @@ class Batches:
     mix: str = "none"
     patients: Sequence[Patient] = ()
     columns: tuple[str, ...] = ()
+    masks: Sequence[Path | None] = ()
     multiple: int = 1
 
     @property
@@ -77,33 +77,51 @@ class Batches:
         return order[: self.images]
 
     def load(self, row: int, epoch: int, position: int) -> np.ndarray:
-        """One augmented image, uint8 (size, size, 3).  Raises DatasetError, naming the file, if it is unreadable."""
+        """One augmented image, uint8 (size, size, 3), or (size, size, 4) with its lesion mask where masks are given.
+
+        Raises:
+            DatasetError: it is unreadable; names the file.
+        """
         try:
-            image = imaging.read(Path(self.paths[row]))
+            pixels = imaging.read(Path(self.paths[row])).pixels
+            if self.masks:
+                pixels = np.dstack([pixels, self._mask(row, pixels)])
         except ImageError as error:
             raise DatasetError(
                 f"{self.paths[row]}: {error} `python -m skin_model dataset validate DIR` lists all such images."
             ) from error
-        fitted = imaging.fit(image.pixels, self.size)
+        fitted = imaging.fit(pixels, self.size)
         rng = np.random.default_rng([self.seed, epoch, position])
         view = augment(fitted, STRENGTHS[self.augmentation], rng)
-        return add_artefacts(view, self.artefacts, rng) if self.artefacts else view
+        if self.artefacts:
+            view[..., :3] = add_artefacts(view[..., :3], self.artefacts, rng)
+        return view
 
-    def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[Images, np.ndarray, np.ndarray]:
+    def _mask(self, row: int, pixels: np.ndarray) -> np.ndarray:
+        """Where no mask is known the lesion may lie anywhere."""
+        path = self.masks[row]
+        return imaging.read_mask(path, pixels.shape) if path else np.full(pixels.shape[:2], 255, np.uint8)
+
+    def get(self, epoch: int, number: int, order: np.ndarray) -> tuple[Any, Any, Any]:
         """Batch `number` of an epoch in its `order`: images float32 (B, s, s, 3) in [0, 1], targets, weights.
 
-        With `columns`, images are a dict of the network's inputs `image` and `patient` float32 (B, M).
+        With `columns` or `masks`, images are a dict of the network's inputs `image`, `patient` float32 (B, M) and
+        `mask` float32 (B, s, s, 1); with `masks`, targets and weights are dicts of its outputs, too.
         """
         start = number * self.batch
         rows = order[start : start + self.batch]
-        images = imaging.to_network(np.stack([self.load(int(row), epoch, start + i) for i, row in enumerate(rows)]))
-        parts = [images, self.targets[rows], self.weights[rows]]
+        views = imaging.to_network(np.stack([self.load(int(row), epoch, start + i) for i, row in enumerate(rows)]))
+        parts = [views[..., :3], self.targets[rows], self.weights[rows]]
         if self.columns:
             parts.append(self._patients(rows, np.random.default_rng([self.seed, epoch, number, _FORGETTING])))
         if self.mix != "none":
             parts = blend(self.mix, parts, np.random.default_rng([self.seed, epoch, number, _MIXING]))
         images, targets, weights, *patient = parts
-        return ({"image": images, "patient": patient[0]} if patient else images), targets, weights
+        given = {"image": images} | ({"patient": patient[0]} if patient else {})
+        if self.masks:
+            outputs = ("output", "outside")
+            return given | {"mask": views[..., 3:]}, dict.fromkeys(outputs, targets), dict.fromkeys(outputs, weights)
+        return (given if patient else images), targets, weights
 
     def _patients(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What the network is told of the patients: in training often less than is known."""
@@ -128,7 +146,7 @@ def as_keras(batches: Batches, epoch: int) -> Any:
         def __len__(self) -> int:
             return len(batches)
 
-        def __getitem__(self, number: int) -> tuple[Images, np.ndarray, np.ndarray]:
+        def __getitem__(self, number: int) -> tuple[Any, Any, Any]:
             try:
                 return batches.get(epoch, number, self.order)
             except DatasetError as error:

@@ -10,7 +10,8 @@ from typing import Any
 
 from skin_model.errors import BundleError
 from skin_model.evaluation import card_texts as texts
-from skin_model.evaluation.sections import Section, sections
+from skin_model.evaluation.sections import Section, sections, with_interval
+from skin_model.evaluation.subgroups import FACTORS
 from skin_model.taxonomy import BY_CODE, CODES
 
 HEADLINE = {
@@ -93,7 +94,7 @@ def model_card(
         "Each class": _classes(evaluation),
         "Confusion matrix": _confusion(evaluation),
         **{section.title: _written(section) for section in sections(details or {})},
-        "Limits": _limits(evaluation, texts.HAM10000_LIMITS if known else ()),
+        "Limits": _limits(evaluation, details or {}, texts.HAM10000_LIMITS if known else ()),
         "Licence": texts.HAM10000_LICENCE if known else texts.OTHER_LICENCE,
         "How to reproduce": _reproduction(manifest, commands),
     }
@@ -207,14 +208,42 @@ def _confusion(evaluation: dict[str, Any]) -> str:
     return "Images; rows: true class, columns: predicted class.\n\n" + _grid(["true", *CODES], rows)
 
 
-def _limits(evaluation: dict[str, Any], of_data: Sequence[str]) -> str:
+def _limits(evaluation: dict[str, Any], details: dict[str, Any], of_data: Sequence[str]) -> str:
     counted = {code: row["n"] for code, row in (evaluation.get("per_class") or {}).items() if row}
     limits = [*texts.LIMITS, *of_data]
+    if mistaken := _mistaken(evaluation.get("confusion_matrix") or []):
+        limits.append(f"Most often mistaken: {'; '.join(mistaken)}.")
+    if missed := _missed_in(details):
+        limits.append(f"Malignant lesions are referred less often than over all: {'; '.join(missed)}.")
     if counted:
         fewest = sorted(counted, key=lambda code: counted[code])[:3]
         named = ", ".join(f"{BY_CODE[code].name} ({code}, {counted[code]} images)" for code in fewest)
         limits.append(f"The figures are least certain for the classes with the fewest images: {named}.")
     return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _mistaken(matrix: Sequence[Sequence[int]]) -> list[str]:
+    """The three commonest mistakes, by the share of the true class's images."""
+    shares = [
+        (row[guess] / sum(row), f"{CODES[true]} for {CODES[guess]} ({row[guess]} of {sum(row)} images)")
+        for true, row in enumerate(matrix)
+        for guess in range(len(row))
+        if guess != true and row[guess]
+    ]
+    return [words for _, words in sorted(shares, reverse=True)[:3]]
+
+
+def _missed_in(details: dict[str, Any]) -> list[str]:
+    """The subgroups whose sensitivity at the operating point lies below that of all images by more than chance."""
+    if not details.get("subgroups"):
+        return []
+    overall = details["operating_points"]["sensitive"]["sensitivity"]["value"]
+    found = []
+    for group in details["subgroups"]:
+        own = group["sensitivity"]
+        if own["value"] is not None and own["interval"][1] < overall:
+            found.append(f"{FACTORS[group['factor']].lower()} {group['level']}: sensitivity {with_interval(own)}")
+    return found
 
 
 def _reproduction(manifest: dict[str, Any], commands: Sequence[str]) -> str:

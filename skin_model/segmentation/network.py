@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from skin_model import conversion
-from skin_model.dataset.augmentation import STRENGTHS, Strength, augment_with_mask
+from skin_model.dataset.augmentation import STRENGTHS, Strength, augment
 
 SIZE = 96  # pixels: the whole picture, whatever its shape, becomes a square of this side
 BATCH = 32
@@ -97,7 +97,7 @@ def write(model: Any, folder: Path) -> None:
 
 def _changed(one: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Another view of a picture with its mask, and now and then of other proportions, as other cameras have."""
-    changed = augment_with_mask(one, _STRENGTH, random)
+    changed = augment(one, _STRENGTH, random)
     if random.random() < 0.5:
         return changed
     stretch = np.diag(np.exp(random.uniform(-0.25, 0.25) * np.array([1.0, -1.0])))

@@ -102,6 +102,8 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
     stages = lineage(run)
     if not stages[-1].epoch:
         raise TrainingError(f"The training in {run} has not finished an epoch yet; let it go on with --resume.")
+    if stages[-1].to_refit:
+        raise TrainingError(f"The last layer of {run} is still to be fitted anew; let it go on with --resume.")
     return stages
 
 

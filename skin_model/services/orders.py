@@ -39,8 +39,8 @@ _NAMES = {"train": "training", "crossval": "cross-validation", "search": "search
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
-                             "frozen": 0.0},
-    "Standard (as the model shipped)": {},
+                             "frozen": 0.0, "attention": 0.0},
+    "Standard (as the model shipped)": {"epochs": 24},
     "Thorough (hours)": {"size": 224, "epochs": 30, "augmentation": "standard", "patience": 10},
 }  # fmt: skip
 
@@ -69,11 +69,15 @@ def starting_weights() -> dict[str, str | None]:
     return known
 
 
-def defaults() -> TrainingConfig:
-    """The settings of the model that is shipped, but for starting weights and teachers; always with validation."""
+def defaults(data_set: DataSet) -> TrainingConfig:
+    """The settings of the model that is shipped, as far as they suit a data set; always with validation.
+
+    Attention needs lesion masks, which few data sets have.
+    """
     shipped = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))["training"]
     known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
-    return TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
+    config = TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
+    return config if data_set.summary.get("masks") else replace(config, attention=0.0)
 
 
 def check(*, data_set: DataSet, config: TrainingConfig) -> None:
@@ -97,6 +101,8 @@ def check(*, data_set: DataSet, config: TrainingConfig) -> None:
         empty = [code for code in CODES if part and not sum(parts.get(name, {}).get(code, [0])[0] for name in part)]
         if empty:
             raise ConfigurationError(f"No {'training' if len(part) > 1 else part[0]} image of {', '.join(empty)}.")
+    if config.attention and not data_set.summary.get("masks"):
+        raise ConfigurationError(f"{data_set.name} has no lesion masks to draw attention to. Set attention to 0.")
     if not data_set.folder.is_dir():
         raise TrainingError(f"The folder {data_set.folder} is not there. Bring it back or mount it.")
 

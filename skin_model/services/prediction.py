@@ -157,12 +157,13 @@ def load(
     def one(position: int, path: Path, mask: Path | None) -> Loaded:
         try:
             image = imaging.read(path)
-            found = None if mask is None else _mask(mask, image.pixels.shape, size)
+            found = None if mask is None else imaging.read_mask(mask, image.pixels.shape)
         except ImageError as error:
             return Loaded(path, error=str(error))
         pixels = change(position, image.pixels) if change else image.pixels
         square = imaging.centre(imaging.fit(pixels, size))
-        return Loaded(path, square, image.sha256, imaging.pixel_hash(pixels) if with_pixels else "", found)
+        judged = None if found is None else imaging.centre(imaging.fit(found, size))
+        return Loaded(path, square, image.sha256, imaging.pixel_hash(pixels) if with_pixels else "", judged)
 
     waiting: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
@@ -172,21 +173,6 @@ def load(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _mask(path: Path, shape: tuple[int, ...], size: int) -> np.ndarray:
-    """The mask of a picture (H, W, 3) over the square that the network judges, uint8 (size, size)."""
-    try:
-        mask = imaging.read(path).pixels[:, :, 0]
-    except ImageError as error:
-        raise ImageError(f"Its lesion mask {path.name} cannot be used: {error}") from error
-    (height, width), (tall, wide) = shape[:2], mask.shape
-    if abs(height * wide - width * tall) > max(height, width, tall, wide):  # more than rounding to whole pixels gives
-        raise ImageError(
-            f"Its lesion mask {path.name} has other proportions ({wide} x {tall} pixels for {width} x {height}). "
-            "Put the right mask there, or take it away."
-        )
-    return imaging.centre(imaging.fit(mask, size))
 
 
 def readable(items: Iterable[Loaded]) -> Iterator[Loaded]:

@@ -130,6 +130,7 @@ def _summary(table: pd.DataFrame, problems: list[str]) -> dict[str, Any]:
     ages = table["age"].dropna() // 10 * 10
     return {
         "images": len(table),
+        "masks": int(table["mask"].notna().sum()),
         "lesions": int(splits.lesions(table).nunique()),
         "parts": {
             part: {code: [int(images.get((part, code), 0)), int(lesions.get((part, code), 0))] for code in CODES}

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -169,12 +168,10 @@ def read_pair(path: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
         DatasetError: one of them cannot be used, by its name.
     """
     try:
-        pixels, drawn = imaging.read(path).pixels, imaging.read(mask).pixels[..., 0]
+        pixels = imaging.read(path).pixels
+        return pixels, imaging.read_mask(mask, pixels.shape) > 127
     except ImageError as error:
-        raise DatasetError(f"{path.name} or its mask {mask.name} cannot be used: {error}") from error
-    if drawn.shape != pixels.shape[:2]:
-        drawn = cv2.resize(drawn, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return pixels, drawn > 127
+        raise DatasetError(f"{path.name} cannot be used: {error}") from error
 
 
 def _with_masks(rows: pd.DataFrame) -> pd.DataFrame:

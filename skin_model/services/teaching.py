@@ -41,7 +41,7 @@ def check(config: TrainingConfig, fingerprint: str) -> None:
 
 
 def _check_one(state: RunState, teacher: Path, config: TrainingConfig, fingerprint: str) -> None:
-    if not state.finished or state.config.task != "diagnosis":
+    if not state.finished or state.to_refit or state.config.task != "diagnosis":
         raise TrainingError(f"{teacher} cannot teach: it needs to be a finished training on the seven diagnoses.")
     if state.split != fingerprint:
         raise TrainingError(

@@ -20,7 +20,7 @@ from skin_model.dataset.labels import TAUGHT, class_counts, loss_weights, oversa
 from skin_model.dataset.pipeline import Batches, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
-from skin_model.training import devices
+from skin_model.training import attention, devices, last_layer
 from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
@@ -60,7 +60,7 @@ def train(
     with files.held(folder):
         state = _start(config, folder, split, resume)
         if state.finished and not _checkpoint(folder, state.epoch).exists():
-            return state
+            return _refit(state, folder, training, validation, on_batch)
         train_batches = _batches(config, training)
         val_batches = None if validation is None else _batches(config, validation, validate=True)
         import cv2
@@ -77,7 +77,8 @@ def train(
                 _settle(state, model, folder)
             else:  # only now: what was refused above leaves no run in the folder
                 write_state(state, folder)
-            return _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+            state = _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+        return _refit(state, folder, training, validation, on_batch)
 
 
 def _go_on(
@@ -160,7 +161,18 @@ def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False
         mix=config.mix,
         patients=[known[row] for row in rows] if known else known,
         columns=config.columns,
+        masks=_masks(table.iloc[rows]) if config.attention else (),
     )
+
+
+def _masks(table: pd.DataFrame) -> list[Path | None]:
+    """The lesion masks of images that attention is drawn to.  Raises TrainingError where there is none at all."""
+    if "mask" not in table or table["mask"].isna().all():
+        raise TrainingError(
+            "None of the training images has a lesion mask to draw attention to. Put HAM10000's folder of masks beside "
+            "the images, or set attention to 0."
+        )
+    return list(table["mask"].where(table["mask"].notna(), None))
 
 
 def _model(state: RunState, folder: Path, batches: Batches) -> Any:
@@ -169,7 +181,7 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
 
     config = state.config
     if state.epoch:
-        registered()
+        registered(), attention.layers()
         try:
             return keras.saving.load_model(_checkpoint(folder, state.epoch))
         except (ValueError, OSError, KeyError, BadZipFile) as error:
@@ -184,7 +196,10 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
         weights=config.weights,
         dropout=config.dropout,
         metadata=config.columns,
+        linear_head=config.attention > 0,
     )
+    if config.attention:
+        model = attention.watched(model)
     freeze_first(model, config.frozen)
     if config.average:
         widen_statistics(model, config.average)
@@ -199,22 +214,33 @@ def _compile(model: Any, config: TrainingConfig, batches: Batches, head_only: bo
 
     model.compile(
         optimizer=optimizer_for(config, len(batches), head_only),
-        loss=loss_for(config, batches.targets),
-        metrics=[metric_for(config)],
+        **_learned_by(config, batches),
         jit_compile=keras.backend.backend() == "jax",  # XLA on a CPU is slower than TensorFlow's own kernels
     )
+
+
+def _learned_by(config: TrainingConfig, batches: Batches) -> dict[str, Any]:
+    """Losses and metrics; of each output, where there are two."""
+    loss, metric = loss_for(config, batches.targets), metric_for(config)
+    if not config.attention:
+        return {"loss": loss, "metrics": [metric]}
+    return {
+        "loss": {"output": loss, "outside": attention.layers()["of_true_class"]},
+        "loss_weights": {"output": 1.0, "outside": config.attention},
+        "metrics": {"output": [metric]},
+    }
 
 
 def _record(model: Any, logs: dict[str, float], batches: Batches | None, epoch: int, seconds: float) -> EpochRecord:
     """Validate where there are images for it, and note the epoch."""
     with averaged(model):
-        figures = judge(model, batches) if batches else unjudged(model)
+        figures = judge(attention.answering(model), batches) if batches else unjudged(model)
     if figures is None:  # the last step of the epoch may be the one that breaks the weights
         raise TrainingError(diverged(logs["loss"], epoch))
     return EpochRecord(
         epoch=epoch + 1,
         loss=logs["loss"],
-        accuracy=logs["accuracy"],
+        accuracy=logs["accuracy"] if "accuracy" in logs else logs["output_accuracy"],
         learning_rate=float(np.asarray(model.optimizer.learning_rate)),
         seconds=seconds,
         **asdict(figures),
@@ -239,12 +265,40 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
 
     if state.best_epoch == state.epoch:
         with averaged(model):
-            _save(keras.Model(model.inputs, model.outputs, name=model.name), folder / "best.keras")
+            network = attention.answering(model)
+            _save(keras.Model(network.inputs, network.outputs, name=network.name), folder / "best.keras")
     with files.whole(folder / "history.csv") as partial:
         pd.DataFrame([asdict(r) for r in state.history]).to_csv(partial, index=False)
     for old in folder.glob("checkpoint-*.keras"):
         if state.finished or old != _checkpoint(folder, state.epoch):
             old.unlink()
+
+
+def _refit(
+    state: RunState, folder: Path, training: pd.DataFrame, validation: pd.DataFrame | None, on_batch: OnBatch | None
+) -> RunState:
+    """Fit the last layer of `best.keras` anew where that is asked for and not done yet."""
+    import keras
+
+    if not state.to_refit:
+        return state
+    config, last = state.config, state.history[-1]
+    model = keras.saving.load_model(folder / "best.keras")
+    # a balance by drawing repeats images of rare classes; each image comes once here, and counts for its copies
+    balance = "class-weights" if config.balance in ("sampling", "oversampling") else config.balance
+    weights = loss_weights(training["dx"], balance)
+    batches = replace(_batches(replace(config, metadata=""), training, validate=True), weights=weights)
+    if not last_layer.refit(model, batches, config.refit, on_batch, last.epoch - 1, last.loss):
+        return replace(state, finished=False)
+    figures = unjudged(model) if validation is None else judge(model, _batches(config, validation, validate=True))
+    if figures is None:
+        raise TrainingError(
+            f"The last layer could not be fitted anew with the penalty {config.refit:g}. Start again with a larger one."
+        )
+    _save(model, folder / "best.keras")
+    state = replace(state, refitted=asdict(figures))
+    write_state(state, folder)
+    return state
 
 
 def _checkpoint(folder: Path, epoch: int) -> Path:

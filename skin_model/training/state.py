@@ -13,13 +13,23 @@ from skin_model.errors import ConfigurationError, TrainingError
 
 @dataclass(frozen=True)
 class RunState:
-    """What `run.json` holds."""
+    """What `run.json` holds.
+
+    Attributes:
+        refitted: validation figures with the last layer fitted anew; None before that.
+    """
 
     config: TrainingConfig
     split: str
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
     finished: bool = False
+    refitted: dict[str, float | None] | None = None
+
+    @property
+    def to_refit(self) -> bool:
+        """Whether the last layer still has to be fitted anew."""
+        return self.finished and self.config.refit > 0 and self.refitted is None
 
     @property
     def epoch(self) -> int:
@@ -47,6 +57,7 @@ def read_state(folder: Path) -> RunState:
             tuple(EpochRecord(**r) for r in raw["history"]),
             raw["best_epoch"],
             raw["finished"],
+            raw.get("refitted"),
         )
     except FileNotFoundError as error:
         raise TrainingError(

@@ -98,13 +98,17 @@ def test_without_data_the_page_says_how_to_get_some(fake: Fake) -> None:
     assert "never be promoted" in text
 
 
+def with_preset(name: str) -> TrainingConfig:
+    return replace(orders.defaults(DATA), **orders.PRESETS[name])
+
+
 def test_a_training_starts_with_the_settings_of_the_shipped_model_and_once_however_often_one_presses(
     fake: Fake,
 ) -> None:
     app = press(open_page(), "Start the training")
     ((what, given),) = fake.asked
     assert what == "submit"
-    assert given["config"] == orders.defaults()
+    assert given["config"] == with_preset("Standard (as the model shipped)")
     assert (given["data_set"], given["who"], given["views"]) == (DATA, "ada", 4)
     assert "You may close this page" in words(app)
     assert "Start the training" not in [button.label for button in app.button]
@@ -116,7 +120,7 @@ def test_a_preset_changes_the_settings(fake: Fake) -> None:
     app = open_page()
     app.radio[0].set_value("Quick look (minutes)").run()
     press(app, "Start the training")
-    assert fake.asked[0][1]["config"] == replace(orders.defaults(), **orders.PRESETS["Quick look (minutes)"])
+    assert fake.asked[0][1]["config"] == with_preset("Quick look (minutes)")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str
     press(app, "Start the training")
     (rehearsed, first), (ordered, given) = fake.asked
     assert (rehearsed, first["times"]) == ("rehearse", {"crossval": 2, "search": 7}[kind])
-    assert (ordered, given["data_set"], given["config"]) == (what, DATA, orders.defaults())
+    assert (ordered, given["data_set"], given["config"]) == (what, DATA, with_preset("Standard (as the model shipped)"))
     if kind == "search":
         assert (given["trials"], given["searched"]) == (7, ("dropout",))
 

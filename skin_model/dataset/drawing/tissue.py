@@ -12,8 +12,8 @@ import numpy as np
 from skin_model.dataset.drawing.canvas import Canvas, step
 
 # Optical density per channel (R, G, B) of one unit of pigment; one unit halves green to 1/e.
-# Rows melanin, blood in fine vessels, blood in lagoons, deep melanin.
-ABSORBED = np.array([[0.44, 1.0, 1.30], [0.16, 1.0, 0.84], [0.20, 1.0, 0.46], [1.0, 0.76, 0.50]], np.float32)
+# Rows melanin, blood in fine vessels, blood in lagoons, deep melanin; the first two span the hues of HAM10000's skin.
+ABSORBED = np.array([[0.42, 1.0, 1.45], [0.20, 1.0, 0.62], [0.20, 1.0, 0.46], [1.0, 0.76, 0.50]], np.float32)
 WHITE = (236.0, 214.0, 220.0)
 KERATIN = (214.0, 172.0, 112.0)
 HAIR = (70.0, 50.0, 46.0)
@@ -26,6 +26,7 @@ class Habit:
     skin: tuple[int, int, int]  # RGB beside the lesion
     area: float  # share of the picture
     irregularity: float  # of the outline
+    ragged: float  # how far the border wavers from place to place, in pixels at a height of 450
     softness: float  # of the border, as a share of the radius
     damage: float  # sun damage of the skin around: mottling, lentigines, vessels
     age: int  # years
@@ -33,13 +34,13 @@ class Habit:
 
 
 HABITS = {
-    "akiec": Habit((213, 174, 180), 0.30, 0.30, 0.40, 0.9, 67, ("histo",)),
-    "bcc": Habit((206, 174, 178), 0.19, 0.28, 0.40, 0.8, 67, ("histo",)),
-    "bkl": Habit((203, 164, 172), 0.25, 0.13, 0.16, 0.6, 64, ("histo", "consensus", "confocal")),
-    "df": Habit((214, 169, 175), 0.25, 0.18, 0.70, 0.4, 53, ("histo", "consensus")),
-    "mel": Habit((201, 164, 173), 0.28, 0.27, 0.26, 0.4, 61, ("histo",)),
-    "nv": Habit((225, 158, 165), 0.20, 0.11, 0.38, 0.2, 47, ("histo", "follow_up", "consensus")),
-    "vasc": Habit((217, 167, 176), 0.10, 0.08, 0.17, 0.2, 53, ("histo", "consensus")),
+    "akiec": Habit((213, 174, 180), 0.36, 0.18, 6.0, 0.40, 0.9, 67, ("histo",)),
+    "bcc": Habit((206, 174, 178), 0.21, 0.14, 5.0, 0.40, 0.8, 67, ("histo",)),
+    "bkl": Habit((203, 164, 172), 0.29, 0.11, 5.0, 0.22, 0.6, 64, ("histo", "consensus", "confocal")),
+    "df": Habit((214, 169, 175), 0.28, 0.11, 4.0, 0.70, 0.4, 53, ("histo", "consensus")),
+    "mel": Habit((201, 164, 173), 0.31, 0.18, 4.0, 0.26, 0.4, 61, ("histo",)),
+    "nv": Habit((225, 158, 165), 0.20, 0.09, 3.0, 0.38, 0.2, 47, ("histo", "follow_up", "consensus")),
+    "vasc": Habit((217, 167, 176), 0.07, 0.06, 0.0, 0.40, 0.2, 53, ("histo", "consensus")),
 }
 
 
@@ -73,11 +74,11 @@ class Tissue:
 
 def outline(c: Canvas, habit: Habit) -> tuple[np.ndarray, np.ndarray]:
     """Depth in the lesion (0 at its edge, about 1 in its middle, less outside) and mask uint8 {0, 255}."""
-    share = float(np.clip(habit.area * np.exp(c.rng.normal(0, 0.5)), 0.04, 0.55))
+    share = float(np.clip(habit.area * np.exp(c.rng.normal(0, 0.6)), 0.03, 0.60))
     radius = float(np.sqrt(share * c.height * c.width / np.pi))
     slack = np.clip(np.array([c.width, c.height]) / 2 - radius, 0, None) * 0.55
     centre = np.array([c.width, c.height]) / 2 + np.clip(c.rng.normal(0, 0.35, 2), -1, 1) * slack
-    angle, stretch = c.rng.uniform(0, np.pi), float(np.sqrt(c.rng.uniform(1.0, 1.9)))
+    angle, stretch = c.rng.uniform(0, np.pi), float(np.sqrt(c.rng.uniform(1.0, 1.7)))
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     x, y = c.x - np.float32(centre[0]), c.y - np.float32(centre[1])
     u = (x * cos + y * sin) * (1 / (radius * stretch))
@@ -90,7 +91,7 @@ def outline(c: Canvas, habit: Habit) -> tuple[np.ndarray, np.ndarray]:
     largest = max(edges, key=cv2.contourArea)
     mask = cv2.drawContours(np.zeros_like(inside), [largest], -1, 255, -1)
     depth[(mask == 0) & (depth > 0)] = -0.05  # islands beside the lesion fade
-    return depth, mask
+    return depth + np.float32(habit.ragged / size) * c.noise(12, 3), mask  # a mask is drawn by hand, so smoother
 
 
 def draw_skin(c: Canvas, t: Tissue, damage: float) -> None:
@@ -103,9 +104,9 @@ def draw_skin(c: Canvas, t: Tissue, damage: float) -> None:
         angle = rng.uniform(0, 180)
         furrows = c.furrows(6, angle) + c.furrows(7, angle + rng.uniform(50, 100))
         t.melanin += rng.uniform(0.015, 0.05) * furrows * rng.choice([1.0, -0.7])
-    if rng.random() < 0.6 * damage:
-        t.melanin += rng.uniform(0.1, 0.35) * step(c.noise(60, 3), 0.7, 3.6)
-    if rng.random() < 0.7 * damage:
+    if rng.random() < 0.6 * damage**2:  # half of actinic keratoses, hardly any naevi
+        t.melanin += rng.uniform(0.05, 0.25) * step(c.noise(60, 3), 0.3, 4.0)
+    if rng.random() < 0.7 * damage**2:
         lines = []
         for start in c.places(c.blank() + 1.0, int(rng.integers(3, 9))):
             lines += c.vessels(start.astype(float), rng.uniform(0, 6.3), rng.uniform(40, 130), rng.uniform(1.2, 2.6))
