@@ -140,7 +140,7 @@ WANTED = TrainingConfig(
     warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
     dropout=0.3, frozen=0.4, freeze_epochs=1, balance="oversampling", oversample_to=0.5, augmentation="strong",
     artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11, metadata="age,sex",
-    teachers="a,b", teacher_share=0.4,
+    teachers="a,b", teacher_share=0.4, refit=0.2,
 )  # fmt: skip
 OPTIONS = {name: f"--{name.replace('_', '-')}={value}" for name, value in asdict(WANTED).items()}
 
@@ -170,7 +170,8 @@ def given(monkeypatch) -> list[dict]:
 
 
 def test_every_setting_reaches_training_cross_validation_and_search(given):
-    assert not {name for name, value in asdict(WANTED).items() if value == getattr(TrainingConfig(), name)}
+    same = {name for name, value in asdict(WANTED).items() if value == getattr(TrainingConfig(), name)}
+    assert same == {"attention"}, "it and mixing exclude each other"
     of_all = [option for name, option in OPTIONS.items() if name != "validation"]
     places = ["--data=D", "--out=O", "--split=S.csv", "--resume"]
 
@@ -186,6 +187,11 @@ def test_every_setting_reaches_training_cross_validation_and_search(given):
     assert (trained["folder"], crossed["out"], searched["out"]) == (Path("O"),) * 3
     for asked in given:
         assert (asked["data"], asked["split"], asked["resume"]) == (Path("D"), Path("S.csv"), True)
+
+
+def test_attention_reaches_training(given):
+    assert cli.main(["train", "--data=D", "--out=O", "--attention=0.5"]) == 0
+    assert given[0]["config"] == TrainingConfig(attention=0.5)
 
 
 def test_settings_that_are_not_given_are_searched_and_have_their_defaults(given, capsys):

@@ -8,7 +8,7 @@ from test_explain_methods import HEARD, PATCH, SIZE, planted
 
 from skin_model import bundle, cli
 from skin_model.conversion import load_keras
-from skin_model.errors import DatasetError
+from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import faithfulness, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
@@ -108,6 +108,35 @@ def test_a_model_is_checked_on_one_picture_of_each_unseen_lesion(checked, made, 
     assert fresh["lesion_id"].is_unique
     assert checked["images"] == 5
     assert checked["model_version"] == made.manifest.model_version
+
+
+def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked, made, drawn_data, tmp_path):
+    def measure(file, images=5, stop_at=99):
+        asked = []
+
+        def progress(done: int, total: int) -> None:
+            asked.append(done)
+            if len(asked) == stop_at:
+                raise KeyboardInterrupt
+
+        order = {"classifier": Classifier(made), "data": drawn_data, "images": images, "slow_images": 0}
+        return explanation_check.check(**order, rows_file=file, on_progress=progress), asked
+
+    file = tmp_path / "rows.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        measure(file, stop_at=4)
+    noted = file.read_text()
+    assert noted.count("\n") == 4, "settings and three pictures"
+    file.write_text(noted + '{"gradcam": {"inser')
+    found, asked = measure(file)
+    assert found == checked
+    assert asked == [3, 4, 5]
+    assert file.read_text().startswith(noted)
+    with pytest.raises(ConfigurationError, match="Name another file"):
+        measure(file, images=4)
+    file.write_bytes(b"\xff\xd8\n")
+    with pytest.raises(ConfigurationError, match="Name another file"):
+        measure(file)
 
 
 def test_every_fast_method_gets_every_figure_with_its_interval_and_a_verdict(checked):

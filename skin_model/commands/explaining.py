@@ -25,6 +25,9 @@ def add_explain_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slow-images", type=int, default=40, help="of these, for methods of seconds (default 40)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="note each picture there, and go on from it after an interruption"
+    )
     parser.add_argument("--keep", action="store_true", help="put the figures into the model, for page and report")
     parser.set_defaults(run=_explain_check)
 
@@ -72,7 +75,7 @@ def _explain_check(options: argparse.Namespace) -> int:
         with steps("measuring") as advance:
             found = explanation_check.check(
                 classifier=classifier, data=options.data, images=options.images, slow_images=options.slow_images,
-                seed=options.seed, on_progress=advance,
+                seed=options.seed, rows_file=options.rows, on_progress=advance,
             )  # fmt: skip
         if partial:
             partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

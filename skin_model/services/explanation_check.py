@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from skin_model import bundle, conversion
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
-from skin_model.errors import DatasetError
+from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import faithfulness, localisation, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
@@ -30,7 +30,7 @@ Row = dict[str, dict[str, float]]  # method -> figure -> value
 
 def check(
     *, classifier: Classifier, data: Path, images: int = 200, slow_images: int = 40, seed: int = 0,
-    on_progress: OnProgress = idle,
+    rows_file: Path | None = None, on_progress: OnProgress = idle,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of every method, as kept in a bundle's explanations.json.
 
@@ -41,23 +41,21 @@ def check(
             does not hang on what they hold are passed over (see `faithfulness.depends`).
         slow_images: on how many of these the slow methods are measured.
         seed: of the draw.
+        rows_file: keeps each picture's figures as soon as they are known; what stands there is not measured again.
         on_progress: told of pictures done.
 
     Raises:
         BundleError: a model without the seven classes.
+        ConfigurationError: `rows_file` is of another model, data set or other numbers.
         DatasetError: the model has met every lesion of the data set, or none of the others can tell anything.
     """
     classifier.require_diagnosis()
     table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
-    rows, looked_at = measure(classifier, table, images, slow_images, on_progress)
-    return {
-        "model_version": classifier.manifest.model_version,
-        "data": ham10000.source_name(table),
-        "images": len(rows),
-        "looked_at": looked_at,
-        "seed": seed,
-        "methods": truthfulness.summarise(rows),
-    }
+    said = {"model_version": classifier.manifest.model_version, "data": ham10000.source_name(table), "seed": seed}
+    asked = said | {"unseen": len(table), "images": images, "slow_images": slow_images}
+    with _Rows(rows_file, asked) as noted:
+        rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress)
+    return said | {"images": len(rows), "looked_at": looked_at, "methods": truthfulness.summarise(rows)}
 
 
 def keep(found: dict[str, Any], made: Bundle) -> None:
@@ -82,22 +80,70 @@ def unseen(table: pd.DataFrame, made: Bundle) -> pd.DataFrame:
     return fresh.sort_values("image_id").drop_duplicates("lesion_id")
 
 
+class _Rows:
+    """What is known of each picture looked at, in their order: its figures, or None where it was passed over.
+
+    Kept in a file of JSON lines, where one is named: the settings, then a line per picture.
+    """
+
+    def __init__(self, path: Path | None, asked: dict[str, Any]) -> None:
+        self.path, self._asked = path, asked
+        self.known: list[Row | None] = []
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "_Rows":
+        if self.path is None:
+            return self
+        self._file = self.path.open("a+", encoding="utf-8")
+        try:
+            self._file.seek(0)
+            whole = [line for line in self._file if line.endswith("\n")]  # a kill may have cut the last one
+            asked, *self.known = [json.loads(line) for line in whole] or [self._asked]
+            if asked != self._asked:
+                raise ValueError("other settings")
+        except ValueError as error:
+            self._file.close()
+            raise ConfigurationError(
+                f"{self.path} holds no figures of this model, on this data set, for these numbers of images. "
+                "Name another file."
+            ) from error
+        self._file.truncate(sum(len(line.encode()) for line in whole))
+        if not whole:
+            self._write(self._asked)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def add(self, row: Row | None) -> None:
+        """Note one more picture."""
+        self.known.append(row)
+        self._write(row)
+
+    def _write(self, value: Any) -> None:
+        if self._file:
+            self._file.write(json.dumps(value) + "\n")
+            self._file.flush()
+
+
 def measure(
-    classifier: Classifier, table: pd.DataFrame, images: int, slow_images: int, on_progress: OnProgress = idle
+    classifier: Classifier, table: pd.DataFrame, images: int, slow_images: int, noted: _Rows, on_progress: OnProgress
 ) -> tuple[list[Row], int]:
     """The figures of the first `images` fit pictures of a table with `path` and `mask`, and how many were looked at.
 
     The slow methods are measured on the first `slow_images` of these.
     """
-    rows: list[Row] = []
-    looked_at, random, size = 0, np.random.default_rng(0), classifier.manifest.size
+    rows = [row for row in noted.known if row]
+    size = classifier.manifest.size
     with _forgetful(classifier.bundle) as controls:
-        loaded = prediction.readable(prediction.load(table["path"], size, masks=table["mask"]))
-        for item in loaded:
+        left = table[len(noted.known) :]
+        for item in prediction.readable(prediction.load(left["path"], size, masks=left["mask"])):
             if len(rows) == images:
                 break
             on_progress(len(rows), images)
-            looked_at += 1
+            random = np.random.default_rng(len(noted.known))
+            row: Row | None = None
             subject = explaining.subject(item.square, classifier)
             target = int(classifier.outputs(subject.image[None])[0].argmax())
             if faithfulness.depends(subject, target):
@@ -106,6 +152,8 @@ def measure(
                 row = _alike(own, item.square, target, classifier, controls, random)
                 _trace(row, own, subject, target, item.mask, random)
                 rows.append(row)
+            noted.add(row)
+    looked_at = len(noted.known)
     if not rows:
         raise DatasetError(
             f"None of {looked_at} pictures loses its likeliest class when it is blurred, so nothing can be measured. "
