@@ -41,6 +41,7 @@ _STYLE = """<style>
 .st-key-disclaimer [data-testid="stMarkdownContainer"] { margin: 0; }
 .st-key-disclaimer p { font-size: 0.95rem; line-height: 1.4; color: #3F3000; margin: 0; }
 
+[data-testid="stPageLink"] a:focus-visible { outline: 3px solid rgba(11, 95, 122, 0.5); outline-offset: 1px; }
 .st-key-start a { background: #0B5F7A; border-radius: 6px; padding: 0.65rem 1.5rem; }
 .st-key-start a:hover, .st-key-start a:focus-visible { background: #084A5F; }
 .st-key-start a p { color: #FFFFFF; font-size: 1.1rem; font-weight: 600; }
