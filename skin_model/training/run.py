@@ -181,7 +181,8 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
 
     config = state.config
     if state.epoch:
-        registered(), attention.layers()
+        registered()
+        attention.layers()
         try:
             return keras.saving.load_model(_checkpoint(folder, state.epoch))
         except (ValueError, OSError, KeyError, BadZipFile) as error:
