@@ -113,6 +113,16 @@ def last_layer(model: Any) -> Any:
     return model.get_layer("picture_logits" if _has_linear_head(model) else "output")
 
 
+def centre(model: Any) -> None:
+    """Take from the last layer of a softmax network what all classes share: no answer changes by more than rounding.
+
+    The softmax does not see it, but Grad-CAM, which explains a logit for itself, would show it.
+    """
+    layer = last_layer(model)
+    if layer.units > 1:
+        layer.set_weights([weights - weights.mean(axis=-1, keepdims=True) for weights in layer.get_weights()])
+
+
 def _takes_patient(weights: str) -> bool:
     """Whether a `.keras` file's network has the patient's part."""
     with ZipFile(weights) as file:

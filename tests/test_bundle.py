@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import bundle, conversion, imaging
+from skin_model import bundle, conversion, imaging, networks
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices
@@ -145,7 +145,16 @@ def test_the_manifest_says_how_the_model_was_trained_and_on_what(made, tiny, tra
     assert manifest.agreement["images"] > 10
     assert 0 <= manifest.agreement["largest_difference"] <= 1e-4
     assert manifest.files["network.keras"][:8] in manifest.model_version
-    assert (made.folder / "network.keras").read_bytes() == (trained / "best.keras").read_bytes()
+
+
+def test_the_bundled_network_answers_as_trained_but_shows_no_activation_that_all_classes_share(made, trained, tiny):
+    kept, learned = (conversion.load_keras(path) for path in (made.path("network.keras"), trained / "best.keras"))
+    images = np.random.default_rng(0).random((4, tiny.size, tiny.size, 3), dtype=np.float32)
+    np.testing.assert_allclose(kept.predict(images, verbose=0), learned.predict(images, verbose=0), atol=1e-5)
+    kernel, bias = networks.last_layer(kept).get_weights()
+    np.testing.assert_allclose(kernel.sum(axis=1), 0, atol=1e-5)
+    assert abs(bias.sum()) < 1e-5
+    assert np.abs(networks.last_layer(learned).get_weights()[0].sum(axis=1)).max() > 1e-3
 
 
 def test_the_operating_point_attains_its_sensitivity_on_the_calibration_part(made, classifier, parts):

@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_model import bundle, conversion, imaging
+from skin_model import bundle, conversion, imaging, networks
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.dataset.labels import class_indices, is_malignant
@@ -63,11 +62,12 @@ def make_bundle(
     on_stage("looking for leaks")
     table = _guarded(data, run, stages[-1].split, on_check)
     model = conversion.load_keras(run / "best.keras")
+    networks.centre(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-unfinished-") as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
-        shutil.copyfile(run / "best.keras", folder / "network.keras")
+        model.save(folder / "network.keras")
         pd.DataFrame([asdict(r) for r in stages[-1].history]).to_csv(folder / "history.csv", index=False)
         on_stage("hashing the images the model has met")
         _write_seen(table[table.part != "test"], folder / "seen.csv.gz")
