@@ -546,10 +546,12 @@ class TrainingConfig:
                 f"With {self.freeze_epochs} of {self.epochs} epochs frozen, none is left for the whole network. "
                 "Lower freeze_epochs."
             )
-        if self.freeze_epochs and self.weights is None:
-            raise ConfigurationError(
-                "freeze_epochs keeps the backbone's starting weights, and a new network's are random. Give weights."
-            )
+        for name in ("frozen", "freeze_epochs"):
+            if getattr(self, name) and self.weights is None:
+                raise ConfigurationError(
+                    f"{name} keeps starting weights of the backbone, and a new network's are random. "
+                    f"Give weights, or set {name} to 0."
+                )
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(name):
         ({"oversample_to": 0.5}, "Set balance to oversampling"),
         ({"freeze_epochs": 20, "epochs": 20, "weights": "imagenet"}, "Lower freeze_epochs"),
         ({"freeze_epochs": 2}, "Give weights"),
+        ({"frozen": 0.28}, "Give weights, or set frozen to 0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_with_the_way_out(settings, advice):

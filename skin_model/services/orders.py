@@ -34,13 +34,13 @@ from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, write_state
 
 IN_USE = "model in use"  # as starting weights
-NOT_HERE = {"weights", "teachers"}  # settings of the shipped model that name files of where it was made
+NOT_HERE = {"weights", "frozen", "teachers"}  # what the shipped model took from files of where it was made
 _NAMES = {"train": "training", "crossval": "cross-validation", "search": "search", "score": "scoring"}
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
-                             "frozen": 0.0, "attention": 0.0},
-    "Standard (as the model shipped)": {"epochs": 24},
+                             "attention": 0.0},
+    "Standard (the shipped model's settings)": {"epochs": 24},
     "Thorough (hours)": {"size": 224, "epochs": 30, "augmentation": "standard", "patience": 10},
 }  # fmt: skip
 
@@ -70,7 +70,7 @@ def starting_weights() -> dict[str, str | None]:
 
 
 def defaults(data_set: DataSet) -> TrainingConfig:
-    """The settings of the model that is shipped, as far as they suit a data set; always with validation.
+    """The settings of the model that is shipped, as far as they suit a data set and new weights; with validation.
 
     Attention needs lesion masks, which few data sets have.
     """
