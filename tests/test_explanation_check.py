@@ -110,6 +110,11 @@ def test_a_model_is_checked_on_one_picture_of_each_unseen_lesion(checked, made, 
     assert checked["model_version"] == made.manifest.model_version
 
 
+def test_every_picture_of_an_unknown_lesion_counts_as_a_lesion_not_met(made, parts):
+    nameless = parts.assign(lesion_id=None, image_id="new_" + parts["image_id"])
+    assert len(explanation_check.unseen(nameless, made)) == len(parts)
+
+
 def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked, made, drawn_data, tmp_path):
     def measure(file, images=5, stop_at=99):
         asked = []

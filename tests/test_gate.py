@@ -55,6 +55,16 @@ def test_a_bundle_carries_one_case_per_lesion_it_was_trained_on_and_no_other(mad
         assert stored["coordinates"].shape[1] <= 128
 
 
+def test_a_set_without_lesion_names_gives_a_case_for_every_picture(
+    classifier: Classifier, parts: pd.DataFrame, tmp_path: Path
+) -> None:
+    references.write_references(classifier, parts.assign(lesion_id=np.nan), tmp_path / FILE)
+    kept = References.load(tmp_path / FILE)
+    trained = parts["part"].str.startswith("fold") & (parts["part"] != classifier.manifest.data["validation"])
+    assert len(kept.images) == trained.sum()
+    assert kept.usual > 0
+
+
 def test_the_limits_come_from_calibration_lesions_alone(
     classifier: Classifier, parts: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,9 @@ from skin_model import tracking
 from skin_model.entities import DataSet, EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError, JobError, TrainingError
 from skin_model.jobs import keeper, worker
-from skin_model.services import orders, registered, registry
+from skin_model.services import orders, plans, registered, registry
 from skin_model.store import database, records
+from skin_model.training.state import RunState, write_state
 
 FIGURES = [field.name for field in fields(EpochRecord) if field.name != "seconds"]
 SPLITS: dict[int, Path] = {}  # of the registered sets
@@ -130,7 +131,7 @@ def test_a_training_outlives_its_worker_and_ends_as_a_version_with_an_undisturbe
 
 
 def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_queued(
-    data_set: DataSet, small: TrainingConfig
+    data_set: DataSet, small: TrainingConfig, tmp_path: Path
 ) -> None:
     before = len(orders.jobs())
     for config, views, words in (
@@ -141,6 +142,13 @@ def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_qu
     ):
         with pytest.raises(ConfigurationError, match=words):
             orders.submit(data_set=data_set, config=config, who="ada", job=orders.new_id(), views=views)
+    run = tmp_path / "run"
+    run.mkdir()
+    write_state(RunState(replace(small, validation="fold1"), data_set.fingerprint), run)
+    met = replace(small, weights=str(run / "best.keras"))
+    for queue_it in (orders.submit, plans.submit_search):
+        with pytest.raises(ConfigurationError, match="learned from lesions of fold0"):
+            queue_it(data_set=data_set, config=met, who="ada", job=orders.new_id())
     moved = replace(data_set, folder=Path("/nowhere"))
     with pytest.raises(TrainingError, match="is not there"):
         orders.submit(data_set=moved, config=small, who="ada", job=orders.new_id())

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 
 from skin_model import bundle, cli, conversion, imaging
 from skin_model.bundle import Bundle
-from skin_model.entities import SEXES, SITES, Patient
+from skin_model.dataset import splits
+from skin_model.entities import SEXES, SITES, DataSet, Patient
 from skin_model.errors import BundleError, ConfigurationError
 from skin_model.inference import Classifier
 from skin_model.patients import encode, forget, of_table
-from skin_model.services import evaluation, models, training
+from skin_model.services import comparing, evaluation, models, training
 
 COLUMNS = ("age", "sex", "localization")
 OLD = Patient(70, "male", "face")
@@ -108,6 +110,16 @@ def test_a_model_that_takes_the_patient_is_measured_with_and_without_one(told, d
     assert json.loads(told.text("details.json"))["patients"] == details["patients"]
     assert "Without the patient's particulars" in told.text("card.md")
     assert np.abs(answered.logits - answered.pictures).max() > 1e-3
+
+
+def test_models_are_compared_with_what_is_known_of_the_patients(told, made, drawn_data, split_file):
+    split = splits.read(split_file)
+    data = DataSet(1, "drawn", drawn_data, "", "", {}, True, datetime.now(UTC), "ada")
+    found = comparing.compare(champion=Classifier(told), challenger=Classifier(made), data=data, split=split)
+    table = evaluation.ham10000.read_labelled(drawn_data, drawn_data / "HAM10000_metadata.csv").table
+    alone = evaluation.score(classifier=Classifier(told), table=table)
+    assert found.figures["macro_auc"]["first"] == pytest.approx(alone["macro_auc"], abs=1e-9)
+    assert found.figures["malignant.auc"]["first"] == pytest.approx(alone["malignant"]["auc"], abs=1e-9)
 
 
 def test_the_predict_command_takes_the_patient_for_models_that_do(told, made, drawn_data, tmp_path, capsys):

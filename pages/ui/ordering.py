@@ -45,9 +45,13 @@ def ask(data_sets: list[DataSet]) -> None:
                       index=len(orders.PRESETS) if clone else 1, key=f"preset-{bool(clone)}")  # fmt: skip
     kind = st.radio("Do", list(DO), format_func=DO.__getitem__, horizontal=True, key="kind")
     data = st.selectbox("Data set", data_sets, format_func=lambda data: data.name)
-    base = TrainingConfig(**clone) if clone and preset == CLONED else replace(
-        orders.defaults(data), **orders.PRESETS.get(preset, {})
-    )  # fmt: skip
+    try:
+        base = TrainingConfig(**clone) if clone and preset == CLONED else replace(
+            orders.defaults(data), **orders.PRESETS.get(preset, {})
+        )  # fmt: skip
+    except (SkinModelError, TypeError) as error:  # a job of an older version
+        st.error(f"The job cannot be cloned: {error}")
+        return
     with st.form("start"):
         name = st.text_input("Name", placeholder="what is tried")
         trials, searched = plans.TRIALS[0], ()

@@ -100,16 +100,15 @@ def _unseen(data: Path, version: str) -> tuple[Example, ...]:
     """One image per class that the model has never met; none where the data set cannot be read."""
     from skin_model import bundle
     from skin_model.dataset import ham10000
-    from skin_model.services.evaluation import read_seen
+    from skin_model.services.evaluation import unseen
 
     try:
-        seen = read_seen(bundle.read(workspace.folder_in_use()))
         table = ham10000.read(data).table
+        fresh, _ = unseen(table, workspace.classifier().bundle)
     except SkinModelError as error:
         # the drawn examples always work: a data set that moved must not empty the page
         logging.getLogger(__name__).warning("SKIN_MODEL_DATA serves no examples until the app restarts: %s", error)
         return ()
-    fresh = table[~table["image_id"].isin(seen["image_id"]) & ~table["lesion_id"].isin(seen["lesion_id"])]
     first = fresh.groupby("dx").first().reset_index()
     rows = zip(first["image_id"], first["path"], first["dx"], strict=True)
     synthetic = ham10000.source_name(table) == bundle.DRAWN

@@ -15,6 +15,7 @@ from skin_model.entities import DataSet
 from skin_model.errors import DatasetError
 from skin_model.evaluation import paired
 from skin_model.inference import Classifier
+from skin_model.patients import of_table
 from skin_model.services import evaluation
 from skin_model.taxonomy import CODES
 
@@ -72,12 +73,12 @@ def compare(
         model.require_diagnosis()
     table = ham10000.read(data.folder).table
     table = table[table["image_id"].isin(split.loc[split["part"] == "test", "image_id"])]
-    fresh, pixels = _unseen(table, models)
+    fresh, pixels = evaluation.unseen(table, *(model.bundle for model in models))
     logits: list[np.ndarray] = []
     rows: list[int] = []
     for number, model in enumerate(models):
         rows, found = evaluation.answer_rows(model, fresh, pixels, _half(on_progress, number))
-        logits.append(found)
+        logits.append(model.with_patients(found, of_table(fresh.iloc[rows])))
     if not rows:
         raise DatasetError(
             f"One of the two models has met every test image of {data.name}; nothing is left to compare them on. "
@@ -110,19 +111,6 @@ def _compared(table: pd.DataFrame, first: paired.Answer, second: paired.Answer, 
         supported=supported,
         sentence=sentence,
     )
-
-
-def _unseen(table: pd.DataFrame, models: tuple[Classifier, ...]) -> tuple[pd.DataFrame, frozenset[str]]:
-    """The rows whose image and lesion neither model has met, and the pixel hashes that either has."""
-    pixels: set[str] = set()
-    for model in models:
-        seen = evaluation.read_seen(model.bundle)
-        known = table["image_id"].isin(seen["image_id"]) | (
-            table["lesion_id"].notna() & table["lesion_id"].isin(seen["lesion_id"].dropna())
-        )
-        table = table[~known]
-        pixels |= set(seen["pixels"])
-    return table, frozenset(pixels)
 
 
 def _disagreements(table: pd.DataFrame, first: paired.Answer, second: paired.Answer) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from skin_model import files
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.dataset.labels import class_indices, is_malignant
+from skin_model.dataset.splits import lesions
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import metrics, report, truthfulness
 from skin_model.evaluation.details import measure
@@ -136,10 +137,7 @@ def answer(
     """
     fresh, seen_pixels = table, frozenset[str]()
     if not allow_seen:
-        seen = read_seen(classifier.bundle)
-        known = table["image_id"].isin(seen["image_id"])
-        known |= table["lesion_id"].notna() & table["lesion_id"].isin(seen["lesion_id"].dropna())
-        fresh, seen_pixels = table[~known], frozenset(seen["pixels"])
+        fresh, seen_pixels = unseen(table, classifier.bundle)
     looks: list[Look | None] | None = [] if with_looks else None
     positions, pictures = answer_rows(classifier, fresh, seen_pixels, on_progress, looks)
     if not positions:
@@ -201,8 +199,7 @@ def scored(classifier: Classifier, answered: Answered) -> Scored:
 
 def lesion_groups(table: pd.DataFrame) -> np.ndarray | None:
     """The lesion of each row, an image of an unknown one counting as a lesion of its own; None where none is known."""
-    lesions = table["lesion_id"]
-    return lesions.fillna(table["image_id"]).to_numpy() if lesions.notna().any() else None
+    return lesions(table).to_numpy() if table["lesion_id"].notna().any() else None
 
 
 def rows(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -213,6 +210,17 @@ def rows(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
 def read_seen(made: Bundle) -> pd.DataFrame:
     """The images that a bundle's model has met: image_id, lesion_id, pixels (hash), part."""
     return pd.read_csv(made.path("seen.csv.gz"), dtype=str)
+
+
+def unseen(table: pd.DataFrame, *models: Bundle) -> tuple[pd.DataFrame, frozenset[str]]:
+    """The rows whose image and lesion no model has met, and the pixel hashes that one of them has."""
+    pixels = frozenset[str]()
+    for made in models:
+        seen = read_seen(made)
+        known = table["lesion_id"].notna() & table["lesion_id"].isin(seen["lesion_id"].dropna())
+        table = table[~(known | table["image_id"].isin(seen["image_id"]))]
+        pixels |= frozenset(seen["pixels"])
+    return table, pixels
 
 
 def answer_rows(

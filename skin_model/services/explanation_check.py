@@ -14,14 +14,14 @@ import pandas as pd
 from skin_model import bundle, conversion
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
+from skin_model.dataset.splits import lesions
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import faithfulness, localisation, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
 from skin_model.explain.subject import OnProgress, Subject, idle
 from skin_model.inference import Classifier
-from skin_model.services import explaining, prediction
-from skin_model.services.evaluation import read_seen
+from skin_model.services import evaluation, explaining, prediction
 from skin_model.taxonomy import CODES
 
 NOISE = 4  # grey levels: standard deviation of the noise under which a map should stay
@@ -71,13 +71,13 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def unseen(table: pd.DataFrame, made: Bundle) -> pd.DataFrame:
     """One row per lesion that the model has never met, the first by name."""
-    seen = read_seen(made)
-    fresh = table[~table["image_id"].isin(seen["image_id"]) & ~table["lesion_id"].isin(seen["lesion_id"])]
+    fresh, _ = evaluation.unseen(table, made)
     if fresh.empty:
         raise DatasetError(
             f"The model {made.manifest.model_version} has met every lesion of this data set. Give other pictures."
         )
-    return fresh.sort_values("image_id").drop_duplicates("lesion_id")
+    fresh = fresh.sort_values("image_id")
+    return fresh[~lesions(fresh).duplicated()]
 
 
 class _Rows:

@@ -135,7 +135,8 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
     state = stages[-1]
     config = state.config
     parts = {
-        part: {"images": len(rows), "lesions": int(rows["lesion_id"].nunique())} for part, rows in table.groupby("part")
+        part: {"images": len(rows), "lesions": int(splits.lesions(rows).nunique())}
+        for part, rows in table.groupby("part")
     }
     return Manifest(
         model_version="unnamed",

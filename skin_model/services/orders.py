@@ -1,6 +1,7 @@
 """Trainings as a person orders and follows them: start, look, cancel, resume, delete; each noted with who did it."""
 
 import json
+import logging
 import shutil
 import uuid
 from dataclasses import asdict, fields, replace
@@ -31,7 +32,7 @@ from skin_model.services.attempts import furthest
 from skin_model.services.durable import EPOCH
 from skin_model.store import database, records
 from skin_model.taxonomy import CODES
-from skin_model.training.state import RunState, write_state
+from skin_model.training.state import RunState, ancestors, write_state
 
 IN_USE = "model in use"  # as starting weights
 NOT_HERE = {"weights", "frozen", "teachers"}  # what the shipped model took from files of where it was made
@@ -64,7 +65,12 @@ def starting_weights() -> dict[str, str | None]:
         "new (random)": None, "ImageNet (fetched by Keras)": "imagenet", "the model in use": IN_USE
     }  # fmt: skip
     for job in queue.listed(states=["done"], limit=50):
-        if job.kind == "train" and (folder := furthest(settings.load().runs / job.id)):
+        try:
+            folder = furthest(settings.load().runs / job.id) if job.kind == "train" else None
+        except TrainingError as error:  # one that cannot be read must not hide the others
+            logging.getLogger(__name__).warning("%s is not offered as starting weights: %s", job.order["name"], error)
+            continue
+        if folder:
             known[f"{job.order['name']}, version {job.outcome['version']}"] = str(folder / "best.keras")
     return known
 
@@ -126,6 +132,7 @@ def submit(
         ConfigurationError, TrainingError: naming what to mend.
     """
     order = order_for(data_set=data_set, config=config, who=who, name=name, views=views) | {"sensitivity": sensitivity}
+    check_start(order)
     if not 0 < sensitivity <= 1:
         raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
     put_in(kind="train", order=order, job=job)
@@ -161,6 +168,11 @@ def order_for(*, data_set: DataSet, config: TrainingConfig, who: str, name: str,
         "views": views,
         "actor": who,
     }
+
+
+def check_start(order: dict[str, Any]) -> None:
+    """Refuse starting weights that have met the lesions which are to measure the training; errors as `submit`."""
+    ancestors(TrainingConfig(**order["config"]), order["fingerprint"])
 
 
 def put_in(*, kind: str, order: dict[str, Any], job: str, on: str = queue.WORK) -> None:

@@ -65,6 +65,7 @@ def submit_search(
         raise ConfigurationError(f"trials must lie between {TRIALS[0]} and {TRIALS[1]}; {trials} was given.")
     names = search.searched(config, trials, frozenset(SPACE) - frozenset(searched))
     order = orders.order_for(data_set=data_set, config=config, who=who, name=name, views=1)
+    orders.check_start(order)
     orders.put_in(kind="search", order=order | {"trials": trials, "searched": names}, job=job, on=queue.PLANS)
     return job
 

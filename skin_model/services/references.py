@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from skin_model.dataset.labels import class_indices
+from skin_model.dataset.splits import lesions
 from skin_model.inference import Classifier
 from skin_model.neighbours import References
-from skin_model.services import evaluation, prediction
+from skin_model.services import prediction
 
 
 def write_references(classifier: Classifier, table: pd.DataFrame, path: Path) -> None:
@@ -21,7 +22,7 @@ def write_references(classifier: Classifier, table: pd.DataFrame, path: Path) ->
         path: the file.
     """
     learned = table[table["part"].str.startswith("fold") & (table["part"] != classifier.manifest.data["validation"])]
-    learned = learned.drop_duplicates("lesion_id").reset_index(drop=True)
+    learned = learned[~lesions(learned).duplicated()].reset_index(drop=True)
     held = table[table["part"] == "calibration"].reset_index(drop=True)
     references = References.of(
         _embeddings(classifier, learned),
@@ -29,9 +30,7 @@ def write_references(classifier: Classifier, table: pd.DataFrame, path: Path) ->
         learned["image_id"].to_numpy(dtype=str),
         learned["dx_type"].fillna("").to_numpy(dtype=str),
     )
-    lesions = evaluation.lesion_groups(held)
-    lesions = np.arange(len(held)) if lesions is None else lesions
-    references.calibrated(_embeddings(classifier, held), lesions).save(path)
+    references.calibrated(_embeddings(classifier, held), lesions(held).to_numpy()).save(path)
 
 
 def _embeddings(classifier: Classifier, table: pd.DataFrame) -> np.ndarray:

@@ -63,7 +63,7 @@ def read_state(folder: Path) -> RunState:
         raise TrainingError(
             f"There is no training in {folder}. Name the folder of one, or leave --resume out to start one."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ConfigurationError) as error:
         raise TrainingError(
             f"The training in {folder} cannot be read ({error}); it may be of another version. Start a new one."
         ) from error
