@@ -26,7 +26,7 @@ NOT_FOR = """
 ## What it is not for
 - Making or excluding a diagnosis, or deciding without a clinician.
 - Photographs taken without a dermatoscope, nails, mucosa, lesions already treated.
-- Anything but the seven diagnoses: whatever it is shown, it answers with one of them.
+- Anything but the seven diagnoses: whatever passes its check of pictures gets one of them.
 - People unlike those it learned from: mostly fair skin, one Austrian and one Australian centre.
 """
 

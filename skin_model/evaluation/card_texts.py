@@ -16,16 +16,18 @@ PROTOCOL = """\
 All images of one lesion lie in the same part of the split. The test part was set aside before anything was
 chosen and served only for the figures below. Network, training length and settings were chosen on the other
 parts; the temperature, the operating points and the prediction sets were fitted on the calibration part, with
-which no weight was trained. The figures are of exactly the function that the app calls."""
+which no weight was trained. The figures are of the same answers that the app shows, those included that its check
+of pictures would withhold."""
 
 LAST_EPOCH = "none: the last epoch was kept"
 
 ALL_FOLDS = """\
-The last training learned from all folds, so none was left to measure it on the way: its settings and its length
-were chosen before, on trainings that left a fold out, and its last epoch was kept."""
+The last training learned from all folds, so none was left to measure it on the way, and its last epoch was kept.
+Where it was compared with other trainings of that kind, it was on the calibration part, so that the temperature
+and the limits fitted there are flattered a little; the figures below are not."""
 
 LIMITS = (
-    "Photographs that are not dermoscopic were not in the data; the model still answers, and may seem sure.",
+    "Photographs that are not dermoscopic were not in the data; the app withholds its answer to most of them, not all.",
     "A lesion outside the seven classes it learned is judged as if it were one of them.",
     "akiec, bkl and vasc are umbrella terms for several diagnoses; the model does not tell these apart.",
     "The figures say nothing of other clinics, cameras and populations, where such models usually do worse.",
