@@ -17,7 +17,7 @@ Kept = dict[tuple[str, str], Explanation]  # (method, class code) -> map, of the
 
 def others(shown: Shown) -> None:
     """The expander; nothing in it is computed before it is unfolded, and slow methods wait to be asked."""
-    subject = shown.analysis.image.sha256
+    subject = shown.analysis.image.sha256, shown.analysis.prediction.model_version
     view = st.session_state
     if view.get("explained-subject") != subject:
         for run in view.get("explanation-runs", {}).values():

@@ -8,7 +8,7 @@ import streamlit as st
 from pages.ui.widgets import Shown, literal
 from skin_model import charts
 from skin_model.charts import marked_name, percent
-from skin_model.entities import CARE, FINE, Example, NotJudged, QualityReport
+from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, QualityReport
 from skin_model.errors import SkinModelError
 from skin_model.services import costs, registered, trust
 from skin_model.taxonomy import BY_CODE
@@ -33,6 +33,7 @@ class Withheld:
     name: str
     size: tuple[int, int]
     found: NotJudged
+    summary: ModelSummary
     example: Example | None
 
 
@@ -95,7 +96,8 @@ def _set_table(shown: Shown, inside: tuple[str, ...], always: tuple[str, ...]) -
 
 def _views(shown: Shown) -> None:
     """The same picture flipped and turned, each view judged alone, when asked for."""
-    key = f"views-{shown.analysis.image.sha256}-{hash(shown.patient)}"
+    model = shown.analysis.prediction.model_version
+    key = f"views-{model}-{shown.analysis.image.sha256}-{hash(shown.patient)}"
     if key not in st.session_state:
         asked = st.button("Judge flipped and turned views each alone", key=f"ask-{key}")
         if not asked:

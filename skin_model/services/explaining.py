@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skin_model.entities import Analysis, Explanation
-from skin_model.errors import BundleError, ConfigurationError, SkinModelError, StoppedError
+from skin_model.errors import ConfigurationError, SkinModelError, StoppedError
 from skin_model.evaluation import truthfulness
 from skin_model.explain import overlay
 from skin_model.explain.methods import METHODS
 from skin_model.explain.subject import OnProgress, Subject, idle
 from skin_model.services import workspace
+from skin_model.services.analysis import require_same_model
 from skin_model.taxonomy import BY_CODE
 
 if TYPE_CHECKING:
@@ -100,12 +101,7 @@ def explain(
         on_progress(done, total)
 
     classifier = classifier or workspace.classifier()
-    if analysis.prediction.model_version != classifier.manifest.model_version:
-        raise BundleError(
-            f"This answer was given by {analysis.prediction.model_version}, and now "
-            f"{classifier.manifest.model_version} is in use. Give the picture again to have it judged and explained "
-            "by one model."
-        )
+    require_same_model(analysis, classifier)
     return METHODS[method].explain(subject(analysis.square, classifier), target, step)
 
 
