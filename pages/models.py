@@ -1,5 +1,6 @@
 """The registered models: what each can do, which one is in use, and putting another one into use."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -119,10 +120,14 @@ def show_comparison(found: Any) -> None:
         st.warning(f"Worse beyond doubt in {sentence}")
     if result["disagreements"] and st.toggle("Images on which they disagree", key=f"images-{found.id}"):
         for column, item in zip(st.columns(4) * 3, result["disagreements"], strict=False):
-            column.image(item["path"], caption=(
+            said = (
                 f"{BY_CODE[item['dx']].name}; in use: {BY_CODE[item['champion']].name}; "
                 f"this version: {BY_CODE[item['challenger']].name}"
-            ))  # fmt: skip
+            )
+            if Path(item["path"]).is_file():
+                column.image(item["path"], caption=said)
+            else:
+                column.caption(f"(no picture here) {said}")
 
 
 def decide(version: registry.Version) -> None:

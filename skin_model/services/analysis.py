@@ -104,9 +104,10 @@ def examples() -> list[Example]:
     """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic."""
     data = settings.load().data
     if data is not None:
-        found = _unseen(data, workspace.classifier().manifest.model_version)
+        known = _unseen(data, workspace.classifier().manifest.model_version)
+        found = [example for example in known if example.path.is_file()]
         if found:
-            return list(found)
+            return found
     folder = settings.ASSETS / "examples"
     return [Example(p.stem, p, p.stem.split("-")[0], True) for p in sorted(folder.glob("*.jpg"))]
 

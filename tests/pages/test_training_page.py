@@ -149,6 +149,19 @@ def test_a_folder_with_problems_is_refused_with_them(fake: Fake) -> None:
     assert "3 images are missing" in press(app, "Check and register").error[0].value
 
 
+def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*, data_set: DataSet) -> None:
+        raise DatasetError(f"There is no folder {data_set.folder}.")
+
+    monkeypatch.setattr(registered, "samples", gone)
+    app = open_page()
+    app.toggle(key="samples-3").set_value(True).run()
+    assert not app.exception
+    assert "There is no folder /data/ward" in app.error[0].value
+
+
 def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(fake: Fake) -> None:
     told = {"stage": "training", "epoch": 3, "epochs": 7, "batch": 10, "batches": 200, "loss": 0.61, "left": 3700.0,
             "images_per_second": 33.2, "memory": 2**30, "log": ["06:29 epoch 2"], "at": NOW}  # fmt: skip
@@ -176,6 +189,18 @@ def test_a_failed_training_says_why_and_can_be_resumed_cloned_and_deleted(fake: 
     assert next(number for number in app.number_input if number.label == "Epochs").value == 11
 
 
+def test_a_second_clone_takes_the_place_of_the_first_one_in_the_form(fake: Fake) -> None:
+    fake.jobs = [job("one", "failed"), job("two", "failed")]
+    for number, epochs in enumerate((11, 12)):
+        fake.jobs[number].order["config"]["epochs"] = epochs
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["one", "two"]).run()
+    app.button(key="clone-one").click().run()
+    app.button(key="clone-two").click().run()
+    press(app, "Start the training")
+    assert fake.asked[0][1]["config"].epochs == 12
+
+
 @pytest.mark.parametrize(("kind", "what"), [("crossval", "submit_crossval"), ("search", "submit_search")])
 def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str, what: str) -> None:
     app = open_page()
@@ -187,7 +212,11 @@ def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str
     press(app, "Start the training")
     (rehearsed, first), (ordered, given) = fake.asked
     assert (rehearsed, first["times"]) == ("rehearse", {"crossval": 2, "search": 7}[kind])
-    assert (ordered, given["data_set"], given["config"]) == (what, DATA, with_preset("Standard (the shipped model's settings)"))
+    assert (ordered, given["data_set"], given["config"]) == (
+        what,
+        DATA,
+        with_preset("Standard (the shipped model's settings)"),
+    )
     if kind == "search":
         assert (given["trials"], given["searched"]) == (7, ("dropout",))
 
@@ -305,13 +334,18 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     figure = {"first": 0.7, "second": 0.75, "difference": 0.05, "interval": [0.01, 0.09]}
     outcome = {
         "images": 900, "lesions": 700, "met": 3, "figures": {"macro_auc": figure}, "worse": ["age 75 and older: x"],
-        "disagreements": [], "supported": True, "sentence": "The evidence supports promotion: macro AUC better.",
+        "disagreements": [{"path": "/gone/a.jpg", "dx": "mel", "champion": "nv", "challenger": "mel"}],
+        "supported": True, "sentence": "The evidence supports promotion: macro AUC better.",
     }  # fmt: skip
     monkeypatch.setattr(registry, "versions", lambda: [version])
     monkeypatch.setattr(registry, "papers", lambda version: papers)
     monkeypatch.setattr(registry, "history", list)
     monkeypatch.setattr(registry, "comparison", lambda challenger: job("c", "done", "compare", outcome=outcome))
-    text = words(open_page("models"))
+    app = open_page("models")
+    app.toggle(key="images-c").set_value(True).run()
+    assert not app.exception
+    text = words(app)
+    assert "(no picture here) Melanoma; in use: Melanocytic naevus; this version: Melanoma" in text
     assert "The evidence supports promotion" in text
     assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
     assert "Worse beyond doubt in age 75 and older" in text
