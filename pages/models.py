@@ -87,8 +87,12 @@ def compare(version: registry.Version) -> None:
 @st.fragment(run_every=2.0)
 def follow(number: int) -> None:
     """How far the comparison is; shows it once it is done."""
-    known = next(version for version in registry.versions() if version.number == number)
-    found = registry.comparison(challenger=known)
+    try:
+        known = next((version for version in registry.versions() if version.number == number), None)
+        found = registry.comparison(challenger=known) if known else None  # a version can be withdrawn meanwhile
+    except SkinModelError as error:  # each look runs outside of the page's own try
+        st.error(str(error))
+        return
     if found is None or found.over:
         st.rerun()
     told = found.progress

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError
+from skin_model.errors import ConfigurationError, DatasetError, StoreError
 from skin_model.services import orders, plans, registered, registry, workspace
 from skin_model.taxonomy import CODES
 
@@ -177,6 +177,18 @@ def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(f
     assert fake.asked == [("cancel", {"job": "first", "who": "ada"})]
 
 
+def test_a_record_that_cannot_be_read_while_a_training_is_followed_is_told(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*, job: str) -> None:
+        raise StoreError("The record cannot be reached.")
+
+    monkeypatch.setattr(orders, "history", unreadable)
+    told = {"stage": "measuring", "done": 1, "at": NOW}
+    fake.jobs = [job("first", "running", progress=told)]
+    assert "The record cannot be reached" in open_page().error[0].value
+
+
 def test_a_failed_training_says_why_and_can_be_resumed_cloned_and_deleted(fake: Fake) -> None:
     fake.jobs = [job("bad", "failed", error="The disk is full. Make room, then resume.")]
     app = open_page()
@@ -279,6 +291,20 @@ def test_two_trainings_are_compared_by_settings_recall_and_confusion(fake: Fake)
     assert len(app.get("plotly_chart")) == 4
 
 
+def test_two_trainings_of_one_name_and_minute_stand_beside_each_other(fake: Fake) -> None:
+    fake.jobs = [job("one", "failed"), job("two", "failed")]
+    for number, epochs in enumerate((11, 12)):
+        fake.jobs[number].order["name"], fake.jobs[number].order["config"]["epochs"] = "mobilenet", epochs
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["one", "two"]).run()
+    assert not app.exception
+    assert "| Setting | mobilenet (2026-11-21 06:30) one | mobilenet (2026-11-21 06:30) two |" in words(app)
+    del fake.jobs[0]
+    app.run()
+    assert not app.exception
+    assert app.multiselect(key="chosen").options == ["mobilenet (2026-11-21 06:30)"]
+
+
 def test_a_folder_of_images_is_ordered_with_a_version(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     version = registry.Version(1, "first-model", "champion", NOW, False, "", "")
     monkeypatch.setattr(registry, "versions", lambda: [version])
@@ -350,3 +376,28 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
     assert "Worse beyond doubt in age 75 and older" in text
     assert "900 images of 700 lesions" in text
+
+
+@pytest.mark.parametrize("meanwhile", ["withdrawn", "unreachable"])
+def test_a_comparison_that_is_followed_survives_what_happens_to_its_version_and_to_the_record(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    first = registry.Version(1, "first-model", "champion", NOW, False, "", "")
+    second = registry.Version(2, "second-model", "challenger", NOW, False, "", "")
+    papers, looks = registry.papers(first), []
+
+    def versions() -> list[registry.Version]:
+        looks.append(1)
+        if len(looks) == 2 and meanwhile == "unreachable":
+            raise StoreError("The record cannot be reached.")
+        return [second, first] if len(looks) == 1 else [first]
+
+    monkeypatch.setattr(registry, "versions", versions)
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", list)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: job("c", "running", "compare"))
+    app = open_page("models")
+    if meanwhile == "unreachable":
+        assert "The record cannot be reached" in app.error[0].value
+    else:
+        assert app.selectbox[0].options == ["● 1: first-model (champion)"]
