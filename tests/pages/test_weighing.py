@@ -113,6 +113,18 @@ def test_a_refused_picture_is_judged_all_the_same_on_demand_and_the_warning_stay
     assert "do not rely" not in text, "the next picture is another one"
 
 
+def test_where_no_diagnosis_fits_this_is_said_and_none_is_named(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.promote("strict-1", prediction_sets=SETS | {"thresholds": dict.fromkeys(CODES, 0.9)})
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("certainty")
+    assert "How sure is this? No diagnosis fits at this coverage, which is a reason for care" in labels(app)
+    text = words(app)
+    assert "That rules nothing out" in text
+    assert "**cannot be excluded** |" not in text
+
+
 @pytest.mark.parametrize("status", ["loading", "ready"])
 def test_a_refused_picture_is_judged_all_the_same_by_its_own_model_while_another_comes_into_use(
     trusted: Services, monkeypatch: pytest.MonkeyPatch, status: str
