@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.viewer import picture_viewer
-from pages.ui.widgets import Shown
+from pages.ui.widgets import Shown, heat_legend
 from skin_model.entities import Explanation
 from skin_model.errors import SkinModelError
 from skin_model.services import explaining
@@ -144,6 +144,4 @@ def _legend(explanation: Explanation, style: str, opacity: float) -> str:
             for level, colour in explaining.contour_scale()
         )
         return f'<div class="legend"><div>{name}, lines at shares of its strongest place</div>{levels}</div>'
-    colours = ", ".join(f"rgb{colour}" for colour in explaining.heat_scale(opacity))
-    scale = f'<span>weakest<i style="background:linear-gradient(to right, {colours})"></i>strongest</span>'
-    return f'<div class="legend"><div>{name}, relative to its own strongest place</div>{scale}</div>'
+    return heat_legend(name, opacity)
