@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -134,7 +133,6 @@ class Run:
     Attributes:
         method, target: what was asked for.
         share: of the steps done.
-        seconds: time it took, once done.
         explanations: as `explain` returns them, once done.
         error: a sentence where it failed; empty where it was stopped.
     """
@@ -142,7 +140,6 @@ class Run:
     method: str
     target: str
     share: float = 0.0
-    seconds: float = 0.0
     explanations: dict[str, Explanation] = field(default_factory=dict)
     error: str = ""
     _stop: Event = field(default_factory=Event)
@@ -170,7 +167,6 @@ class Run:
         self.share = done / total
 
     def _work(self, analysis: Analysis) -> None:
-        began = time.perf_counter()
         try:
             self.explanations = explain(
                 analysis=analysis, method=self.method, target=self.target, on_progress=self._follow, stop=self._stop
@@ -183,7 +179,6 @@ class Run:
             logging.getLogger(__name__).exception("An explanation failed unexpectedly")
             self.error = UNEXPECTED
         finally:
-            self.seconds = time.perf_counter() - began
             self._done.set()
 
 
