@@ -12,9 +12,9 @@ from pages.ui import explanations, outlining, reasons, second_look, trust, widge
 from pages.ui.frame import begin_page, explain_failure
 from pages.ui.similar import similar_cases
 from skin_model.charts import display_copy, percent
-from skin_model.entities import SEXES, SITES, Analysis, Example, NotJudged, Patient
-from skin_model.errors import SkinModelError
-from skin_model.services import analysis
+from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, NotJudged, Patient
+from skin_model.errors import BundleError, SkinModelError
+from skin_model.services import analysis, workspace
 from skin_model.taxonomy import BY_CODE
 
 state = begin_page("Analyse an image")
@@ -96,6 +96,7 @@ def judge(name: str, source: bytes | Path, example: Example | None = None) -> No
         view.pop(earlier, None)
     try:
         found = analysis.analyse(data=source if isinstance(source, bytes) else source.read_bytes())
+        summary = summary_of(found)
     except SkinModelError as error:
         view.refused = f"{widgets.literal(name)}: {error}"
         return
@@ -105,15 +106,23 @@ def judge(name: str, source: bytes | Path, example: Example | None = None) -> No
         return
     height, width = found.image.pixels.shape[:2]
     if isinstance(found, NotJudged):
-        view.withheld = trust.Withheld(name, (width, height), display_copy(found), example)
+        view.withheld = trust.Withheld(name, (width, height), display_copy(found), summary, example)
     else:
-        keep(name, (width, height), display_copy(found), example)
+        keep(name, (width, height), display_copy(found), summary, example)
 
 
-def keep(name: str, size: tuple[int, int], found: Analysis, example: Example | None) -> None:
-    if state.summary is not None:
-        st.session_state.shown = widgets.Shown(name, size, found, state.summary, example)
-        st.session_state.asking = analysis.ask_first()
+def summary_of(found: Analysis | NotJudged) -> ModelSummary:
+    """The model that has just answered: in use since before this run of the page, or put into use during it."""
+    version = found.model_version if isinstance(found, NotJudged) else found.prediction.model_version
+    for known in (state.summary, workspace.model_state().summary):
+        if known is not None and known.version == version:
+            return known
+    raise BundleError("Another model came into use while this picture was judged. Give the picture again.")
+
+
+def keep(name: str, size: tuple[int, int], found: Analysis, summary: ModelSummary, example: Example | None) -> None:
+    st.session_state.shown = widgets.Shown(name, size, found, summary, example)
+    st.session_state.asking = analysis.ask_first()
 
 
 def impressed(chosen: str) -> None:
@@ -125,7 +134,7 @@ def impressed(chosen: str) -> None:
 def judge_anyway(withheld: trust.Withheld) -> None:
     """A picture that the gate refused is judged because a person asked for it; the answer carries the reasons."""
     del st.session_state.withheld
-    keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.example)
+    keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.summary, withheld.example)
 
 
 def offer_examples() -> None:

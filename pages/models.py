@@ -1,5 +1,6 @@
 """The registered models: what each can do, which one is in use, and putting another one into use."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -86,8 +87,12 @@ def compare(version: registry.Version) -> None:
 @st.fragment(run_every=2.0)
 def follow(number: int) -> None:
     """How far the comparison is; shows it once it is done."""
-    known = next(version for version in registry.versions() if version.number == number)
-    found = registry.comparison(challenger=known)
+    try:
+        known = next((version for version in registry.versions() if version.number == number), None)
+        found = registry.comparison(challenger=known) if known else None  # a version can be withdrawn meanwhile
+    except SkinModelError as error:  # each look runs outside of the page's own try
+        st.error(str(error))
+        return
     if found is None or found.over:
         st.rerun()
     told = found.progress
@@ -119,10 +124,14 @@ def show_comparison(found: Any) -> None:
         st.warning(f"Worse beyond doubt in {sentence}")
     if result["disagreements"] and st.toggle("Images on which they disagree", key=f"images-{found.id}"):
         for column, item in zip(st.columns(4) * 3, result["disagreements"], strict=False):
-            column.image(item["path"], caption=(
+            said = (
                 f"{BY_CODE[item['dx']].name}; in use: {BY_CODE[item['champion']].name}; "
                 f"this version: {BY_CODE[item['challenger']].name}"
-            ))  # fmt: skip
+            )
+            if Path(item["path"]).is_file():
+                column.image(item["path"], caption=said)
+            else:
+                column.caption(f"(no picture here) {said}")
 
 
 def decide(version: registry.Version) -> None:

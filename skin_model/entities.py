@@ -234,12 +234,14 @@ class NotJudged:
         image: the decoded upload.
         box: (left, top, side) in pixels of the square of `image` that would have been judged.
         quality: why.
+        model_version: the bundle that it was given to.
         judge: makes the analysis of it all the same.
     """
 
     image: DecodedImage
     box: tuple[int, int, int]
     quality: QualityReport
+    model_version: str
     judge: Callable[[DecodedImage, tuple[int, int, int]], Analysis]
 
     def judge_anyway(self) -> Analysis:

@@ -80,13 +80,12 @@ def test_a_stopped_explanation_ends_at_its_next_step(analysed):
     assert steps == [0]
 
 
-def test_a_run_in_the_background_gives_the_same_map_and_its_time(analysed):
+def test_a_run_in_the_background_gives_the_same_map(analysed):
     run = explaining.begin(analysis=analysed, method="occlusion", target="mel")
     assert run.wait(60)
     direct = explaining.explain(analysis=analysed, method="occlusion", target="mel")
     assert run.done
     assert run.share == 1
-    assert run.seconds > 0
     assert not run.error
     for code in CODES:
         np.testing.assert_allclose(run.explanations[code].heat_map, direct[code].heat_map, atol=1e-5)

@@ -478,6 +478,16 @@ def test_examples_from_a_data_set_are_one_unseen_image_of_each_class(drawn_data,
 
 
 @pytest.mark.usefixtures("in_use")
+def test_a_data_set_that_vanished_leaves_the_drawn_examples(drawn_data, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    shutil.copytree(drawn_data, data)
+    monkeypatch.setenv("SKIN_MODEL_DATA", str(data))
+    assert all(example.path.is_relative_to(data) for example in analysis.examples())
+    shutil.rmtree(data)
+    assert {example.path.parent for example in analysis.examples()} == {settings.ASSETS / "examples"}
+
+
+@pytest.mark.usefixtures("in_use")
 def test_without_a_data_set_the_examples_are_drawings_and_say_so(tmp_path, monkeypatch, caplog):
     shipped = sorted((settings.ASSETS / "examples").glob("*.jpg"))
     assert [example.path for example in analysis.examples()] == shipped

@@ -12,7 +12,7 @@ import pytest
 from skin_model.bundle import Bundle
 from skin_model.dataset.drawn import draw_lesion
 from skin_model.entities import Analysis, ModelSummary, Prediction
-from skin_model.errors import ConfigurationError
+from skin_model.errors import BundleError, ConfigurationError
 from skin_model.inference import Classifier
 from skin_model.services import analysis, costs, trust
 from skin_model.taxonomy import CODES
@@ -83,6 +83,9 @@ def test_each_view_is_judged_as_if_it_had_been_uploaded(
     expected = sorted(Prediction(one, 0.1, "").malignant_probability for one in alone)
     np.testing.assert_allclose(sorted(views.malignant), expected, atol=1e-5)
     assert len(views.likeliest) == trust.VIEWS
+    other = replace(found, prediction=replace(found.prediction, model_version="older-1"))
+    with pytest.raises(BundleError, match="Give the picture again"):
+        trust.agreement(analysis=other)
 
 
 def test_the_costs_in_force_are_the_newest_and_who_set_them_is_known(

@@ -65,6 +65,11 @@ def _show_one(data: DataSet) -> None:
         column.caption(title)
         column.bar_chart(summary[key], height=160)
     if st.toggle("Sample pictures", key=f"samples-{data.id}"):
-        for code, paths in registered.samples(data_set=data).items():
+        try:
+            samples = registered.samples(data_set=data)
+        except SkinModelError as error:
+            st.error(str(error))
+            return
+        for code, paths in samples.items():
             st.caption(BY_CODE[code].name)
             st.image([str(path) for path in paths], width=110)

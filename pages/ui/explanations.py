@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.viewer import picture_viewer
-from pages.ui.widgets import Shown
+from pages.ui.widgets import Shown, heat_legend
 from skin_model.entities import Explanation
 from skin_model.errors import SkinModelError
 from skin_model.services import explaining
@@ -17,7 +17,7 @@ Kept = dict[tuple[str, str], Explanation]  # (method, class code) -> map, of the
 
 def others(shown: Shown) -> None:
     """The expander; nothing in it is computed before it is unfolded, and slow methods wait to be asked."""
-    subject = shown.analysis.image.sha256
+    subject = shown.analysis.image.sha256, shown.analysis.prediction.model_version
     view = st.session_state
     if view.get("explained-subject") != subject:
         for run in view.get("explanation-runs", {}).values():
@@ -144,6 +144,4 @@ def _legend(explanation: Explanation, style: str, opacity: float) -> str:
             for level, colour in explaining.contour_scale()
         )
         return f'<div class="legend"><div>{name}, lines at shares of its strongest place</div>{levels}</div>'
-    colours = ", ".join(f"rgb{colour}" for colour in explaining.heat_scale(opacity))
-    scale = f'<span>weakest<i style="background:linear-gradient(to right, {colours})"></i>strongest</span>'
-    return f'<div class="legend"><div>{name}, relative to its own strongest place</div>{scale}</div>'
+    return heat_legend(name, opacity)

@@ -61,7 +61,7 @@ def ask(data_sets: list[DataSet]) -> None:
         if kind == "search":
             trials = st.number_input("Trials", value=20, step=1, help="trainings to spend; poor ones end early")
             searched = st.multiselect("Settings to search", plans.SPACE, plans.SPACE)
-        given = _settings(base, f"{preset}, {base.attention}")  # other data, other widgets
+        given = _settings(base, f"{preset}-{hash(base)}")  # other settings to start from, other widgets
         views = st.selectbox("Views averaged per analysis", (1, 2, 4, 8), 2)
         left, right = st.columns(2)
         start = left.form_submit_button("Start the training", type="primary", width="stretch")

@@ -1,5 +1,6 @@
 """What is over: a table to sort, trainings beside each other, and what can be done with each job."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,12 @@ def show_past(known: list[Job]) -> None:
         st.caption("Nothing is over yet.")
         return
     st.dataframe([parts.row(job) for job in past.values()], hide_index=True, height=min(400, 36 * len(past) + 38))
-    names = {job.id: f"{job.order['name']} ({job.created:%Y-%m-%d %H:%M})" for job in past.values() if job.created}
+    names = _names(past)
     look, smooth = st.columns([4, 1])
     chosen = look.multiselect("Look at", list(names), list(names)[:1], format_func=names.__getitem__, max_selections=5,
                               key="chosen")  # fmt: skip
     smoothing = smooth.slider("Smoothing", 0.0, 0.9, 0.0, 0.1, key="smoothing-past")
-    trainings = {names[job]: past[job] for job in chosen if job in past and past[job].kind == "train"}
+    trainings = {names[job]: past[job] for job in chosen if past[job].kind == "train"}
     if trainings:
         curves = {name: orders.history(job=job.id) for name, job in trainings.items()}
         parts.show_curves(curves, smoothing, "past")
@@ -50,6 +51,13 @@ def show_past(known: list[Job]) -> None:
         with st.container(border=True):
             st.markdown(parts.title(past[job]))
             _show_one(past[job])
+
+
+def _names(past: dict[str, Job]) -> dict[str, str]:
+    """Each job's name and the minute it was asked for; with the beginning of its id where that is not enough."""
+    names = {job.id: f"{job.order['name']} ({job.created:%Y-%m-%d %H:%M})" for job in past.values() if job.created}
+    count = Counter(names.values())
+    return {job: f"{name} {job[:8]}" if count[name] > 1 else name for job, name in names.items()}
 
 
 def _show_recalls(done: dict[str, Job]) -> None:

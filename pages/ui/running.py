@@ -17,10 +17,12 @@ CURVES = 5  # parts whose curves are shown over each other
 def live() -> None:
     """What waits and runs; looks by itself, and leaves alone what is being typed elsewhere on the page."""
     try:
-        known = orders.jobs()
+        _show_active(orders.jobs())
     except SkinModelError as error:
         st.error(str(error))
-        return
+
+
+def _show_active(known: list[Job]) -> None:
     over = {job.id for job in known if job.over}
     if over - view.setdefault("seen over", over):  # the lists below are to show what has ended
         view["seen over"] = over

@@ -8,7 +8,7 @@ import streamlit as st
 from pages.ui.widgets import Shown, literal
 from skin_model import charts
 from skin_model.charts import marked_name, percent
-from skin_model.entities import CARE, FINE, Example, NotJudged, QualityReport
+from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, QualityReport
 from skin_model.errors import SkinModelError
 from skin_model.services import costs, registered, trust
 from skin_model.taxonomy import BY_CODE
@@ -33,6 +33,7 @@ class Withheld:
     name: str
     size: tuple[int, int]
     found: NotJudged
+    summary: ModelSummary
     example: Example | None
 
 
@@ -61,13 +62,15 @@ def certainty(shown: Shown) -> None:
     found = trust.prediction_set(prediction=shown.analysis.prediction, summary=shown.summary)
     if found is None:
         return
-    first, *others = found.codes or shown.ranked[:1]
-    more = f" and {len(others)} other diagnos{'es' if len(others) > 1 else 'is'}" if others else ""
-    named = BY_CODE["mel"] if "mel" in found.codes else BY_CODE[first]
-    label = f"How sure is this? {named.name}{more} cannot be excluded"
+    label = f"How sure is this? {_in_short(found.codes)}"
     with st.expander(label, key="certainty", on_change="rerun") as it:
         if not it.open:
             return
+        if not found.codes:
+            st.markdown(
+                f"**{charts.CARE_MARK} No diagnosis fits at this coverage:** none is as likely here as in "
+                f"{found.coverage * 100:.0f} of 100 lesions of it. That rules nothing out and is a reason for care."
+            )
         st.markdown(
             f"The diagnoses that **cannot be excluded** are chosen so that, for every diagnosis alike, the true one is "
             f"among them in {found.coverage * 100:.0f} of 100 new lesions. How often that came true on test pictures "
@@ -75,6 +78,14 @@ def certainty(shown: Shown) -> None:
         )
         st.markdown(_set_table(shown, found.codes, found.always))
         _views(shown)
+
+
+def _in_short(codes: tuple[str, ...]) -> str:
+    if not codes:
+        return "No diagnosis fits at this coverage, which is a reason for care"
+    named, others = BY_CODE["mel" if "mel" in codes else codes[0]].name, len(codes) - 1
+    more = f" and {others} other diagnos{'es' if others > 1 else 'is'}" if others else ""
+    return f"{named}{more} cannot be excluded"
 
 
 def _set_table(shown: Shown, inside: tuple[str, ...], always: tuple[str, ...]) -> str:
@@ -95,7 +106,8 @@ def _set_table(shown: Shown, inside: tuple[str, ...], always: tuple[str, ...]) -
 
 def _views(shown: Shown) -> None:
     """The same picture flipped and turned, each view judged alone, when asked for."""
-    key = f"views-{shown.analysis.image.sha256}-{hash(shown.patient)}"
+    model = shown.analysis.prediction.model_version
+    key = f"views-{model}-{shown.analysis.image.sha256}-{hash(shown.patient)}"
     if key not in st.session_state:
         asked = st.button("Judge flipped and turned views each alone", key=f"ask-{key}")
         if not asked:

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -15,14 +14,13 @@ from skin_model import charts
 from skin_model.charts import percent
 from skin_model.entities import (
     Analysis,
-    DecodedImage,
     Example,
-    Explanation,
     ModelSummary,
     Patient,
     Prediction,
 )
 from skin_model.services import analysis as analysis_service
+from skin_model.services import explaining
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
 USE = "assistive only; not a diagnosis; not cleared as a medical device; research and education"
@@ -136,13 +134,9 @@ def picture_under_map(shown: Shown, target: str, opacity: float) -> None:
     with st.container(key="picture"):
         picture_viewer(image, analysis.box, alt=title, subject=analysis.image.sha256)
     if empty:
-        st.info(f"Nothing in the picture speaks for this class ({name}), so there is no map to show.")
+        st.info(explaining.nothing(target))
     else:
-        st.html(
-            f'<div class="legend"><div>{explanation.method}: what speaks for <b>{name}</b>, '
-            "relative to its own strongest place</div>"
-            f'<span>weakest<i style="background:{_scale(analysis, opacity)}"></i>strongest</span></div>'
-        )
+        st.html(heat_legend(f"{explanation.method}: what speaks for <b>{name}</b>", opacity))
     for sentence in _remarks(shown):
         st.caption(sentence)
 
@@ -161,14 +155,11 @@ def _remarks(shown: Shown) -> list[str]:
     return remarks
 
 
-def _scale(analysis: Analysis, opacity: float) -> str:
-    """The legend's colours, taken from the overlay itself: a ramp from 0 to 1 laid over a grey picture."""
-    ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (32, 1))
-    grey = DecodedImage(np.full((32, 32, 3), 225, dtype=np.uint8), sha256="")
-    target = analysis.prediction.diagnosis.code
-    strip = replace(analysis, image=grey, box=(0, 0, 32), explanations={target: Explanation("ramp", target, ramp)})
-    row = analysis_service.overlay(analysis=strip, target=target, opacity=opacity)[16, ::2]
-    return f"linear-gradient(to right, {', '.join(f'rgb({r},{g},{b})' for r, g, b in row)})"
+def heat_legend(words: str, opacity: float) -> str:
+    """The colours of a heat map, in HTML, with words at their ends."""
+    colours = ", ".join(f"rgb{colour}" for colour in explaining.heat_scale(opacity))
+    scale = f'<span>weakest<i style="background:linear-gradient(to right, {colours})"></i>strongest</span>'
+    return f'<div class="legend"><div>{words}, relative to its own strongest place</div>{scale}</div>'
 
 
 def probabilities(shown: Shown) -> None:

@@ -17,7 +17,6 @@ from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.taxonomy import CODES
 
 COLUMNS = ("image_id", "lesion_id", "dx", "part")
-PARTS = ("test", "calibration", *(f"fold{i}" for i in range(5)))
 
 UNKNOWN = "\0"  # begins the name of an unknown lesion, as no lesion_id can
 

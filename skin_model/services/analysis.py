@@ -3,6 +3,7 @@
 import logging
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +18,13 @@ from skin_model.entities import (
     Patient,
     Prediction,
 )
-from skin_model.errors import SkinModelError
+from skin_model.errors import BundleError, SkinModelError
 from skin_model.explain import overlay as painting
 from skin_model.services import workspace
 from skin_model.taxonomy import CODES
+
+if TYPE_CHECKING:
+    from skin_model.inference import Classifier
 
 
 def analyse(*, data: bytes) -> Analysis | NotJudged:
@@ -62,7 +66,19 @@ def analyse(*, data: bytes) -> Analysis | NotJudged:
         )
 
     box = imaging.judged_box(*image.pixels.shape[:2])
-    return NotJudged(image, box, report, judge) if report.outcome == REFUSED else judge(image, box)
+    if report.outcome == REFUSED:
+        return NotJudged(image, box, report, manifest.model_version, judge)
+    return judge(image, box)
+
+
+def require_same_model(analysis: Analysis, classifier: "Classifier") -> None:
+    """Raise BundleError where another model is in use than the one that made the analysis."""
+    answered, in_use = analysis.prediction.model_version, classifier.manifest.model_version
+    if answered != in_use:
+        raise BundleError(
+            f"This answer was given by {answered}, and now {in_use} is in use. Give the picture again, so that all "
+            "that is shown of it comes from one model."
+        )
 
 
 def overlay(*, analysis: Analysis, target: str, opacity: float = 0.45) -> np.ndarray:
@@ -88,9 +104,10 @@ def examples() -> list[Example]:
     """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic."""
     data = settings.load().data
     if data is not None:
-        found = _unseen(data, workspace.classifier().manifest.model_version)
+        known = _unseen(data, workspace.classifier().manifest.model_version)
+        found = [example for example in known if example.path.is_file()]
         if found:
-            return list(found)
+            return found
     folder = settings.ASSETS / "examples"
     return [Example(p.stem, p, p.stem.split("-")[0], True) for p in sorted(folder.glob("*.jpg"))]
 

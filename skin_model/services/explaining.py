@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skin_model.entities import Analysis, Explanation
-from skin_model.errors import BundleError, ConfigurationError, SkinModelError, StoppedError
+from skin_model.errors import ConfigurationError, SkinModelError, StoppedError
 from skin_model.evaluation import truthfulness
 from skin_model.explain import overlay
 from skin_model.explain.methods import METHODS
 from skin_model.explain.subject import OnProgress, Subject, idle
 from skin_model.services import workspace
+from skin_model.services.analysis import require_same_model
 from skin_model.taxonomy import BY_CODE
 
 if TYPE_CHECKING:
@@ -100,12 +100,7 @@ def explain(
         on_progress(done, total)
 
     classifier = classifier or workspace.classifier()
-    if analysis.prediction.model_version != classifier.manifest.model_version:
-        raise BundleError(
-            f"This answer was given by {analysis.prediction.model_version}, and now "
-            f"{classifier.manifest.model_version} is in use. Give the picture again to have it judged and explained "
-            "by one model."
-        )
+    require_same_model(analysis, classifier)
     return METHODS[method].explain(subject(analysis.square, classifier), target, step)
 
 
@@ -138,7 +133,6 @@ class Run:
     Attributes:
         method, target: what was asked for.
         share: of the steps done.
-        seconds: time it took, once done.
         explanations: as `explain` returns them, once done.
         error: a sentence where it failed; empty where it was stopped.
     """
@@ -146,7 +140,6 @@ class Run:
     method: str
     target: str
     share: float = 0.0
-    seconds: float = 0.0
     explanations: dict[str, Explanation] = field(default_factory=dict)
     error: str = ""
     _stop: Event = field(default_factory=Event)
@@ -174,7 +167,6 @@ class Run:
         self.share = done / total
 
     def _work(self, analysis: Analysis) -> None:
-        began = time.perf_counter()
         try:
             self.explanations = explain(
                 analysis=analysis, method=self.method, target=self.target, on_progress=self._follow, stop=self._stop
@@ -187,7 +179,6 @@ class Run:
             logging.getLogger(__name__).exception("An explanation failed unexpectedly")
             self.error = UNEXPECTED
         finally:
-            self.seconds = time.perf_counter() - began
             self._done.set()
 
 

@@ -36,7 +36,10 @@ _DISCLAIMER = (
 
 
 def write(folder: Path, evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[str, Any]) -> None:
-    """Write report.json, which holds what is given here, and report.html, the page: both, or neither."""
+    """Write report.json, which holds what is given here, and then report.html, the page.
+
+    What fails before the renames leaves neither; should only the second rename fail, report.json stands alone.
+    """
     whole = evaluation | {"source": source, "details": details}
     with files.whole(folder / "report.html") as of_page, files.whole(folder / "report.json") as of_figures:
         of_figures.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ def _folders() -> list[Path]:
 
 @lru_cache(maxsize=8)
 def _pictures(data: Path, changed: int) -> dict[str, Path]:
-    """Every picture below a folder by its image id; looked up anew once the folder has changed."""
+    """Every picture below a folder by its image id; looked up anew once files came or went right in it."""
     from skin_model.dataset import layout
 
     return layout.by_image_id(layout.image_files(data))[0]

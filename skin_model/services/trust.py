@@ -8,6 +8,7 @@ import numpy as np
 from skin_model.entities import Agreement, Analysis, ModelSummary, Patient, Prediction, PredictionSet
 from skin_model.evaluation import conformal
 from skin_model.services import workspace
+from skin_model.services.analysis import require_same_model
 from skin_model.taxonomy import CODES, DIAGNOSES
 
 VIEWS = 8
@@ -54,11 +55,12 @@ def agreement(*, analysis: Analysis, patient: Patient | None = None) -> Agreemen
     """Judge eight flipped and turned views of an analysed picture, each alone.
 
     Raises:
-        BundleError: no model is fit for use.
+        BundleError: no model is fit for use, or another one is in use than the one that made the analysis.
     """
     from skin_model.inference import turned
 
     classifier = workspace.classifier()
+    require_same_model(analysis, classifier)
     logits = classifier.answer(turned(analysis.square[None], VIEWS), views=1).logits
     told = classifier.probabilities(classifier.with_patients(logits, [patient or Patient()] * VIEWS))
     answers = [Prediction(one, classifier.manifest.threshold, classifier.manifest.model_version) for one in told]

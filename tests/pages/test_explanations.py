@@ -134,6 +134,13 @@ def test_a_model_that_was_replaced_meanwhile_is_explained(maps: Explaining) -> N
     assert "Give the picture again" in app.error[0].value
 
 
+def test_maps_of_one_model_never_stand_beside_the_answer_of_another(maps: Explaining, services: Services) -> None:
+    app = analysed()
+    services.promote("some-model-2")
+    upload(app, picture())
+    assert maps.made == [("gradcam", "nv")] * 2
+
+
 def slow(maps: Explaining) -> AppTest:
     app = analysed()
     return chosen(app, "Method", 0).set_value("lime").run()

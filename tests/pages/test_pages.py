@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,15 @@ class Services:
     overlaid: list[str] = field(default_factory=list)
     fault: Exception | None = None
     takes_patient: bool = False
+    version: str = SUMMARY.version
+
+    def promote(self, version: str, **more: Any) -> None:
+        self.version, self.state = version, ModelState("ready", summary=replace(SUMMARY, version=version, **more))
 
     def answer(self, patient: Patient) -> Prediction:
         """Older patients have more melanomas."""
         odds = self.probabilities * np.where(np.array(CODES) == "mel", 1 + (patient.age or 0) / 10, 1)
-        return Prediction((odds / odds.sum()).astype(np.float32), 0.12, "some-model-1")
+        return Prediction((odds / odds.sum()).astype(np.float32), 0.12, self.version)
 
     def analyse(self, *, data: bytes) -> Analysis:
         self.analysed.append(data)
@@ -78,7 +82,7 @@ class Services:
         maps = {c: Explanation("Grad-CAM", c, ramp * (c != self.empty_map)) for c in CODES}
         image = DecodedImage(pixels, hashlib.sha256(data).hexdigest(), self.notes)
         answer = self.answer if self.takes_patient else None
-        return Analysis(image, (30, 0, 120), Prediction(self.probabilities, 0.12, "some-model-1"), maps, answer)
+        return Analysis(image, (30, 0, 120), Prediction(self.probabilities, 0.12, self.version), maps, answer)
 
     def overlay(self, *, analysis: Analysis, target: str, opacity: float = 0.45) -> np.ndarray:
         self.overlaid.append(target)
@@ -153,6 +157,27 @@ def test_a_run_that_is_broken_off_while_analysing_loses_no_picture(services: Ser
     assert calls == [picture(), picture()]
     assert not app.error
     assert "Malignant probability" in words(app)
+
+
+def test_an_answer_stands_beside_the_model_that_gave_it_though_it_came_into_use_meanwhile(services: Services) -> None:
+    app, analyse = open_page("pages/analyse.py"), services.analyse
+
+    def promoted_meanwhile(*, data: bytes) -> Analysis:
+        services.promote("some-model-2", network="another")
+        return analyse(data=data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis_service, "analyse", promoted_meanwhile)
+        upload(app, picture())
+    assert not app.exception
+    assert "`some-model-2` (another, 224 pixels" in words(app)
+
+
+def test_a_picture_whose_model_is_not_known_any_more_is_asked_for_again(services: Services) -> None:
+    services.version = "some-model-0"
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert "Another model came into use while this picture was judged" in app.error[0].value
+    assert "Malignant probability" not in words(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError
+from skin_model.errors import ConfigurationError, DatasetError, StoreError
 from skin_model.services import orders, plans, registered, registry, workspace
 from skin_model.taxonomy import CODES
 
@@ -149,6 +149,19 @@ def test_a_folder_with_problems_is_refused_with_them(fake: Fake) -> None:
     assert "3 images are missing" in press(app, "Check and register").error[0].value
 
 
+def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*, data_set: DataSet) -> None:
+        raise DatasetError(f"There is no folder {data_set.folder}.")
+
+    monkeypatch.setattr(registered, "samples", gone)
+    app = open_page()
+    app.toggle(key="samples-3").set_value(True).run()
+    assert not app.exception
+    assert "There is no folder /data/ward" in app.error[0].value
+
+
 def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(fake: Fake) -> None:
     told = {"stage": "training", "epoch": 3, "epochs": 7, "batch": 10, "batches": 200, "loss": 0.61, "left": 3700.0,
             "images_per_second": 33.2, "memory": 2**30, "log": ["06:29 epoch 2"], "at": NOW}  # fmt: skip
@@ -164,6 +177,18 @@ def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(f
     assert fake.asked == [("cancel", {"job": "first", "who": "ada"})]
 
 
+def test_a_record_that_cannot_be_read_while_a_training_is_followed_is_told(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*, job: str) -> None:
+        raise StoreError("The record cannot be reached.")
+
+    monkeypatch.setattr(orders, "history", unreadable)
+    told = {"stage": "measuring", "done": 1, "at": NOW}
+    fake.jobs = [job("first", "running", progress=told)]
+    assert "The record cannot be reached" in open_page().error[0].value
+
+
 def test_a_failed_training_says_why_and_can_be_resumed_cloned_and_deleted(fake: Fake) -> None:
     fake.jobs = [job("bad", "failed", error="The disk is full. Make room, then resume.")]
     app = open_page()
@@ -174,6 +199,18 @@ def test_a_failed_training_says_why_and_can_be_resumed_cloned_and_deleted(fake: 
     fake.jobs[0].order["config"]["epochs"] = 11
     app = press(open_page(), "Clone with changes")
     assert next(number for number in app.number_input if number.label == "Epochs").value == 11
+
+
+def test_a_second_clone_takes_the_place_of_the_first_one_in_the_form(fake: Fake) -> None:
+    fake.jobs = [job("one", "failed"), job("two", "failed")]
+    for number, epochs in enumerate((11, 12)):
+        fake.jobs[number].order["config"]["epochs"] = epochs
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["one", "two"]).run()
+    app.button(key="clone-one").click().run()
+    app.button(key="clone-two").click().run()
+    press(app, "Start the training")
+    assert fake.asked[0][1]["config"].epochs == 12
 
 
 @pytest.mark.parametrize(("kind", "what"), [("crossval", "submit_crossval"), ("search", "submit_search")])
@@ -254,6 +291,20 @@ def test_two_trainings_are_compared_by_settings_recall_and_confusion(fake: Fake)
     assert len(app.get("plotly_chart")) == 4
 
 
+def test_two_trainings_of_one_name_and_minute_stand_beside_each_other(fake: Fake) -> None:
+    fake.jobs = [job("one", "failed"), job("two", "failed")]
+    for number, epochs in enumerate((11, 12)):
+        fake.jobs[number].order["name"], fake.jobs[number].order["config"]["epochs"] = "mobilenet", epochs
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["one", "two"]).run()
+    assert not app.exception
+    assert "| Setting | mobilenet (2026-11-21 06:30) one | mobilenet (2026-11-21 06:30) two |" in words(app)
+    del fake.jobs[0]
+    app.run()
+    assert not app.exception
+    assert app.multiselect(key="chosen").options == ["mobilenet (2026-11-21 06:30)"]
+
+
 def test_a_folder_of_images_is_ordered_with_a_version(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     version = registry.Version(1, "first-model", "champion", NOW, False, "", "")
     monkeypatch.setattr(registry, "versions", lambda: [version])
@@ -309,14 +360,44 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     figure = {"first": 0.7, "second": 0.75, "difference": 0.05, "interval": [0.01, 0.09]}
     outcome = {
         "images": 900, "lesions": 700, "met": 3, "figures": {"macro_auc": figure}, "worse": ["age 75 and older: x"],
-        "disagreements": [], "supported": True, "sentence": "The evidence supports promotion: macro AUC better.",
+        "disagreements": [{"path": "/gone/a.jpg", "dx": "mel", "champion": "nv", "challenger": "mel"}],
+        "supported": True, "sentence": "The evidence supports promotion: macro AUC better.",
     }  # fmt: skip
     monkeypatch.setattr(registry, "versions", lambda: [version])
     monkeypatch.setattr(registry, "papers", lambda version: papers)
     monkeypatch.setattr(registry, "history", list)
     monkeypatch.setattr(registry, "comparison", lambda challenger: job("c", "done", "compare", outcome=outcome))
-    text = words(open_page("models"))
+    app = open_page("models")
+    app.toggle(key="images-c").set_value(True).run()
+    assert not app.exception
+    text = words(app)
+    assert "(no picture here) Melanoma; in use: Melanocytic naevus; this version: Melanoma" in text
     assert "The evidence supports promotion" in text
     assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
     assert "Worse beyond doubt in age 75 and older" in text
     assert "900 images of 700 lesions" in text
+
+
+@pytest.mark.parametrize("meanwhile", ["withdrawn", "unreachable"])
+def test_a_comparison_that_is_followed_survives_what_happens_to_its_version_and_to_the_record(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    first = registry.Version(1, "first-model", "champion", NOW, False, "", "")
+    second = registry.Version(2, "second-model", "challenger", NOW, False, "", "")
+    papers, looks = registry.papers(first), []
+
+    def versions() -> list[registry.Version]:
+        looks.append(1)
+        if len(looks) == 2 and meanwhile == "unreachable":
+            raise StoreError("The record cannot be reached.")
+        return [second, first] if len(looks) == 1 else [first]
+
+    monkeypatch.setattr(registry, "versions", versions)
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", list)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: job("c", "running", "compare"))
+    app = open_page("models")
+    if meanwhile == "unreachable":
+        assert "The record cannot be reached" in app.error[0].value
+    else:
+        assert app.selectbox[0].options == ["● 1: first-model (champion)"]

@@ -66,7 +66,7 @@ def gated(services: Services, monkeypatch: pytest.MonkeyPatch, report: QualityRe
         def judge(image: DecodedImage, box: tuple[int, int, int]) -> Analysis:
             return replace(found, image=image, box=box)
 
-        return NotJudged(found.image, found.box, report, judge)
+        return NotJudged(found.image, found.box, report, found.prediction.model_version, judge)
 
     monkeypatch.setattr(analysis_service, "analyse", analyse)
 
@@ -111,6 +111,33 @@ def test_a_refused_picture_is_judged_all_the_same_on_demand_and_the_warning_stay
     gated(trusted, monkeypatch, QualityReport())
     text = words(upload(app, picture(shade=60)))
     assert "do not rely" not in text, "the next picture is another one"
+
+
+def test_where_no_diagnosis_fits_this_is_said_and_none_is_named(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.promote("strict-1", prediction_sets=SETS | {"thresholds": dict.fromkeys(CODES, 0.9)})
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("certainty")
+    assert "How sure is this? No diagnosis fits at this coverage, which is a reason for care" in labels(app)
+    text = words(app)
+    assert "That rules nothing out" in text
+    assert "**cannot be excluded** |" not in text
+
+
+@pytest.mark.parametrize("status", ["loading", "ready"])
+def test_a_refused_picture_is_judged_all_the_same_by_its_own_model_while_another_comes_into_use(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    gated(trusted, monkeypatch, UNFIT)
+    app = analysed()
+    trusted.promote("some-model-2", network="another")
+    if status == "loading":
+        trusted.state = ModelState(status)
+    app.button(key="judge-anyway").click().run()
+    assert not app.exception
+    assert "`some-model-1` (mobilenet, 224 pixels" in words(app)
+    assert any(label.startswith("How sure is this?") for label in labels(app)), "its own prediction sets"
 
 
 def test_a_picture_to_be_used_with_care_says_why_beside_its_answer(
@@ -170,6 +197,9 @@ def test_the_agreement_of_the_views_is_asked_for_and_kept(trusted: Services, mon
     assert "from 5 % to 40 %" in text
     app.run()
     assert len(asked) == 1
+    trusted.promote("some-model-2", prediction_sets=SETS)
+    app = upload(app, picture())
+    assert "Of 8 views" not in words(app), "those of another model"
 
 
 def test_operating_points_are_told_in_words_and_at_the_clinics_own_prevalence(
@@ -265,7 +295,8 @@ def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
 def test_a_reduced_copy_of_a_refused_picture_is_judged_on_the_same_square() -> None:
     pixels = np.zeros((2400, 3200, 3), np.uint8)
     seen: list[Any] = []
-    refused = NotJudged(DecodedImage(pixels, "x"), (400, 0, 2400), UNFIT, lambda image, box: seen.append((image, box)))
+    box = (400, 0, 2400)
+    refused = NotJudged(DecodedImage(pixels, "x"), box, UNFIT, "", lambda image, box: seen.append((image, box)))
     display_copy(refused).judge_anyway()
     ((image, box),) = seen
     assert image.pixels.shape == (900, 1200, 3)
