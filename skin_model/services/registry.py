@@ -5,6 +5,7 @@ looks there.  Version 1 is the bundled model and can always be returned to.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 from skin_model import bundle, settings, tracking
 from skin_model.entities import DataSet, Job, Promotion
-from skin_model.errors import BundleError, ConfigurationError
+from skin_model.errors import BundleError, ConfigurationError, StoreError
 from skin_model.jobs import keeper, queue
 from skin_model.services import workspace
 from skin_model.store import database, records
 
 CHAMPION, CHALLENGER, RETIRED = "champion", "challenger", "retired"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
     Raises:
         ConfigurationError: no reason, learned from drawings, in use already, or not for the seven diagnoses.
         BundleError: its files are missing, changed or damaged.
-        StoreError: someone else promoted a version meanwhile.
+        StoreError: someone else promoted a version meanwhile, or the record cannot be reached.
     """
     if not reason.strip():
         raise ConfigurationError("Say why: the reason is kept with the decision.")
@@ -182,5 +184,8 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
             record, actor=who, action=action, subject=f"version {version.number}", previous=in_use, reason=reason
         )
     workspace.look_again()
-    tracking.set_champion(version.number)
+    try:
+        tracking.set_champion(version.number)
+    except StoreError:  # the promotion is in force all the same
+        log.warning("MLflow's alias does not name version %d yet", version.number, exc_info=True)
     return promotion

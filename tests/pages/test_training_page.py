@@ -187,7 +187,11 @@ def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str
     press(app, "Start the training")
     (rehearsed, first), (ordered, given) = fake.asked
     assert (rehearsed, first["times"]) == ("rehearse", {"crossval": 2, "search": 7}[kind])
-    assert (ordered, given["data_set"], given["config"]) == (what, DATA, with_preset("Standard (the shipped model's settings)"))
+    assert (ordered, given["data_set"], given["config"]) == (
+        what,
+        DATA,
+        with_preset("Standard (the shipped model's settings)"),
+    )
     if kind == "search":
         assert (given["trials"], given["searched"]) == (7, ("dropout",))
 
