@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from skin_model import bundle, settings, tracking
+from skin_model import bundle, cli, settings, tracking
 from skin_model.entities import Promotion
 from skin_model.errors import BundleError, ConfigurationError, StoreError
 from skin_model.jobs import keeper, queue
@@ -221,6 +221,21 @@ def test_a_promotion_that_mlflow_was_not_told_of_is_in_force(
     registry.promote(version=two[2], who="ada", reason="better")
     assert registry.history()[0].version == 2
     assert "alias does not name version 2" in caplog.text
+
+
+@pytest.mark.usefixtures("first_in_use")
+def test_figures_are_never_put_into_a_promoted_model_for_that_would_end_its_use(
+    two: dict[int, Version], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = registry.folder(two[2])
+    workspace.refuse_change(folder)  # not in use yet
+    registry.promote(version=two[2], who="ada", reason="better")
+    for chosen in ([], ["--model", str(folder)]):
+        assert cli.main(["explain-check", "--data", str(tmp_path), "--keep", *chosen]) != 0
+        assert "Leave --keep out" in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match="version of the registry"):
+        workspace.refuse_change(settings.load().home / "models" / "7")
+    workspace.refuse_change(settings.ASSETS / "model")
 
 
 def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(

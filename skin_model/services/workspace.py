@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skin_model import settings, tracking
 from skin_model.entities import ModelState, ModelSummary, Promotion
-from skin_model.errors import BundleError, StoreError
+from skin_model.errors import BundleError, ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from skin_model.bundle import Bundle
@@ -112,6 +112,23 @@ def champion() -> Promotion | None:
                 raise
         _known[given.database] = time.monotonic(), promoted
     return None if promoted is None or promoted.version == 1 else promoted
+
+
+def refuse_change(folder: Path) -> None:
+    """Refuse to change a model that is in use as it was when it was promoted, or a copy fetched from the registry.
+
+    Raises:
+        ConfigurationError: it is one of these.
+        StoreError: it is not known which version was promoted.
+    """
+    given = settings.load()
+    promoted = _newest(given.database)
+    in_force = promoted is not None and promoted.version != 1 and folder.resolve() == _place(promoted).resolve()
+    if in_force or folder.resolve().parent == (given.home / "models").resolve():
+        raise ConfigurationError(
+            f"The model in {folder} is a version of the registry, and would not be used any more once it differs from "
+            "what was promoted. Leave --keep out, and write the figures to a file with --json."
+        )
 
 
 def look_again() -> None:
