@@ -40,7 +40,6 @@ class Registered:
         name: the bundle's own name.
         run: the training's run.
         source: where its files lie.
-        created: when it was registered.
         tags: what else was noted, as text.
     """
 
@@ -48,7 +47,6 @@ class Registered:
     name: str
     run: str
     source: str
-    created: datetime
     tags: dict[str, str]
 
 
@@ -197,7 +195,6 @@ def _registered(version: Any) -> Registered:
         name=version.tags.get("name", ""),
         run=version.run_id or "",
         source=version.source,
-        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         tags=dict(version.tags),
     )
 

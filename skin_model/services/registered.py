@@ -122,13 +122,6 @@ def register_demo(*, who: str, on_progress: OnProgress | None = None) -> DataSet
     return register(folder=folder, who=who, name="Drawn lesions (demonstration)")
 
 
-def remove(*, data_set: DataSet, who: str) -> None:
-    """Forget a data set; its files stay."""
-    with database.writing() as record:
-        records.remove_data_set(record, data_set.id)
-        records.audit(record, actor=who, action="remove data set", subject=data_set.name, folder=str(data_set.folder))
-
-
 def samples(*, data_set: DataSet, per_class: int = 4) -> dict[str, list[Path]]:
     """Class code -> some of its images, never of the test part."""
     table = ham10000.read(data_set.folder).table

@@ -30,19 +30,15 @@ class Version:
         number: 1 is the bundled model.
         name: the bundle's own name.
         status: "champion" (in use), "retired" (was in use) or "challenger".
-        created: when it was registered.
         drawn: it learned from drawings and can never be promoted.
         source: where its files lie.
-        run: of MLflow.
     """
 
     number: int
     name: str
     status: str
-    created: datetime
     drawn: bool
     source: str
-    run: str
 
 
 def ensure() -> None:
@@ -65,10 +61,8 @@ def versions() -> list[Version]:
             number=known.version,
             name=known.name,
             status=CHAMPION if known.version == in_use else RETIRED if known.version in used else CHALLENGER,
-            created=known.created,
             drawn=known.tags.get("drawn") == "true",
             source=known.source,
-            run=known.run,
         )
         for known in tracking.versions()
     ]
