@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skin_model import bundle, cli, settings, tracking
-from skin_model.entities import Promotion
+from skin_model.entities import DataSet, Promotion
 from skin_model.errors import BundleError, ConfigurationError, StoreError
 from skin_model.jobs import keeper, queue
 from skin_model.services import analysis, registered, registry, workspace
@@ -67,19 +67,23 @@ def test_the_bundled_model_is_version_1_and_in_use_from_the_beginning(two: dict[
     assert len(registry.versions()) == 2
 
 
+@pytest.fixture(scope="module")
+def data_set(two: dict[int, Version], drawn_data: Path, split_file: Path) -> DataSet:
+    return registered.register(folder=drawn_data, split=split_file, who="ada")
+
+
 def test_an_ordered_comparison_waits_for_a_worker_and_says_who_asked(
-    two: dict[int, Version], drawn_data: Path, split_file: Path, monkeypatch: pytest.MonkeyPatch
+    two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
-    data = registered.register(folder=drawn_data, split=split_file, who="ada")
     assert registry.comparison(challenger=two[2]) is None
-    registry.order_comparison(challenger=two[2], data_set=data, who="ben", job="asked")
+    registry.order_comparison(challenger=two[2], data_set=data_set, who="ben", job="asked")
     found = registry.comparison(challenger=two[2])
     assert found is not None
     assert (found.id, found.state, found.order["versions"]) == ("asked", "waiting", [1, 2])
     with database.reading() as record:
         (event,) = records.audit_events(record, subject="asked")
-    assert (event.actor, event.action, event.details) == ("ben", "compare", {"versions": [1, 2], "on": data.name})
+    assert (event.actor, event.action, event.details) == ("ben", "compare", {"versions": [1, 2], "on": data_set.name})
     queue.cancel("asked")
 
 
@@ -249,3 +253,13 @@ def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(
     with pytest.raises(ConfigurationError, match="SKIN_MODEL_BUNDLE"):
         registry.promote(version=two[2], who="ada", reason="better")
     assert registry.history() == before
+
+
+def test_no_version_is_said_to_be_in_use_while_the_environment_names_the_model(
+    two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_BUNDLE", str(settings.ASSETS / "model"))
+    assert "champion" not in statuses().values()
+    assert registry.comparison(challenger=two[2]) is None
+    with pytest.raises(ConfigurationError, match="SKIN_MODEL_BUNDLE"):
+        registry.order_comparison(challenger=two[2], data_set=data_set, who="ada", job="a")

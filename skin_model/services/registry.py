@@ -29,7 +29,8 @@ class Version:
     Attributes:
         number: 1 is the bundled model.
         name: the bundle's own name.
-        status: "champion" (in use), "retired" (was in use) or "challenger".
+        status: "champion" (in use; none is while `SKIN_MODEL_BUNDLE` names the model), "retired" (was in use) or
+            "challenger".
         drawn: it learned from drawings and can never be promoted.
         source: where its files lie.
     """
@@ -54,7 +55,7 @@ def versions() -> list[Version]:
     """All versions, the newest first."""
     ensure()
     past = [promotion.version for promotion in history()]
-    in_use = past[0] if past else 1
+    in_use = None if settings.load().pinned else past[0] if past else 1
     used = {1, *past}
     return [
         Version(
@@ -113,7 +114,12 @@ def report(papers: dict[str, Any]) -> str:
 
 
 def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: str) -> str:
-    """Queue the comparison of a version with the one in use, on the test part of a data set."""
+    """Queue the comparison of a version with the one in use, on the test part of a data set.
+
+    Raises:
+        ConfigurationError: it is no version that is in use.
+    """
+    _require_unpinned()
     in_use = next(version for version in versions() if version.status == CHAMPION)
     order = {
         "name": f"version {in_use.number} against {challenger.number}",
@@ -134,6 +140,8 @@ def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: s
 
 def comparison(*, challenger: Version) -> Job | None:
     """The newest comparison of a version with the one in use now; None where there is none."""
+    if settings.load().pinned:
+        return None
     past = history()
     pair = [past[0].version if past else 1, challenger.number]
     found = [job for job in queue.listed(limit=200) if job.kind == "compare" and job.order["versions"] == pair]
@@ -155,8 +163,7 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
     """
     if not reason.strip():
         raise ConfigurationError("Say why: the reason is kept with the decision.")
-    if settings.load().pinned:
-        raise ConfigurationError("SKIN_MODEL_BUNDLE names the model in use here; take it away to use the registry.")
+    _require_unpinned()
     made = bundle.read(folder(version))
     if version.drawn or made.manifest.drawn:
         raise ConfigurationError(
@@ -183,3 +190,8 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
     except StoreError:  # the promotion is in force all the same
         log.warning("MLflow's alias does not name version %d yet", version.number, exc_info=True)
     return promotion
+
+
+def _require_unpinned() -> None:
+    if settings.load().pinned:
+        raise ConfigurationError("SKIN_MODEL_BUNDLE names the model in use here; take it away to use the registry.")
