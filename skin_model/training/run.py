@@ -57,7 +57,6 @@ def train(
     Raises:
         TrainingError: for a folder that holds another run, a loss that is not a number, or a class without images.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = _start(config, folder, split, resume)
     if state.finished and not _checkpoint(folder, state.epoch).exists():
         return _refit(state, folder, training, validation, on_batch)
@@ -76,6 +75,7 @@ def train(
         if state.epoch:
             _settle(state, model, folder)
         else:  # only now: what was refused above leaves no run in the folder
+            folder.mkdir(parents=True, exist_ok=True)
             write_state(state, folder)
         state = _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
     return _refit(state, folder, training, validation, on_batch)
