@@ -50,7 +50,7 @@ def show_version(version: registry.Version) -> None:
         st.json({"split": manifest.data.get("split"), "data": manifest.data, "training": manifest.training,
                  "earlier stages": manifest.stages, "environment": manifest.environment, "files": manifest.files},
                 expanded=False)  # fmt: skip
-    if version.status != registry.CHAMPION:
+    if version.status != registry.CHAMPION and not registry.pinned():
         if not version.drawn:
             compare(version)
         decide(version)
@@ -160,7 +160,7 @@ def show_history() -> None:
     past = registry.history()
     st.header("Who put which version into use", anchor=False)
     if not past:
-        st.caption("Version 1, the bundled model, has been in use from the beginning.")
+        st.caption("No version was ever put into use by hand; at first it is version 1, the bundled model.")
         return
     st.dataframe(
         [{"when": p.at, "version": p.version, "before": p.previous, "by": p.actor, "reason": p.reason} for p in past],
@@ -170,6 +170,9 @@ def show_history() -> None:
 
 show_said()
 explain_failure(state)
+if registry.pinned():
+    st.info("SKIN_MODEL_BUNDLE names the model in use here: no version of this list is, and none can be put into use "
+            "until it is taken away.")  # fmt: skip
 try:
     with st.spinner("Looking at the registry"):  # the first look of a process makes or checks its tables
         all_versions = registry.versions()

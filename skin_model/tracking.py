@@ -1,11 +1,15 @@
 """MLflow: trainings with settings, figures per epoch and files; registered versions and the champion's alias.
 
 `MLFLOW_TRACKING_URI` decides where: a user's own server works, and `mlflow ui` on the same store shows the same runs.
+Each function but `mark` raises StoreError where MLflow cannot be reached.
 """
 
 import logging
 import os
-from collections.abc import Mapping
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -14,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from skin_model import settings
+from skin_model.errors import StoreError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -35,7 +40,6 @@ class Registered:
         name: the bundle's own name.
         run: the training's run.
         source: where its files lie.
-        created: when it was registered.
         tags: what else was noted, as text.
     """
 
@@ -43,10 +47,28 @@ class Registered:
     name: str
     run: str
     source: str
-    created: datetime
     tags: dict[str, str]
 
 
+@contextmanager
+def _named() -> Iterator[None]:
+    """Turn what goes wrong with MLflow into a StoreError: a page or command shows no other."""
+    try:
+        yield
+    except Exception as error:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if not isinstance(error, MlflowException | SQLAlchemyError | OSError):
+            raise
+        told = f"MLflow at {settings.load().tracking} cannot be reached, or does not do what was asked ({error})."
+        raise StoreError(
+            re.sub("//[^/@]*@", "//", told) + " Check that its folder can be written, or that the server of "
+            "MLFLOW_TRACKING_URI runs."
+        ) from error
+
+
+@_named()
 def begin(*, job: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> str:
     """Begin a run, or find the one that was begun for this job before; returns its id."""
     client, experiment = _client(), _experiment(settings.load())
@@ -59,6 +81,7 @@ def begin(*, job: str, name: str, parameters: Mapping[str, Any], tags: Mapping[s
     return str(run)
 
 
+@_named()
 def log_figures(run: str, figures: Mapping[str, float], epoch: int) -> None:
     """Note the figures of one epoch."""
     from mlflow.entities import Metric
@@ -72,16 +95,16 @@ def mark(job: str, status: str) -> None:
 
     That MLflow cannot be reached is logged only: the job has its own record, and a failure its own words.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
-        run = _run_of(job)
-        if run is not None:
-            _client().update_run(run, status) if status == "RUNNING" else _client().set_terminated(run, status)
-    except MlflowException:
+        with _named():
+            run = _run_of(job)
+            if run is not None:
+                _client().update_run(run, status) if status == "RUNNING" else _client().set_terminated(run, status)
+    except StoreError:
         log.warning("the MLflow run of job %s was not marked %s", job, status, exc_info=True)
 
 
+@_named()
 def register(run: str, bundle: Path, *, name: str, tags: Mapping[str, str]) -> Registered:
     """Keep a bundle with its run and make it a version; one that was made of this run before is given again."""
     client = _client()
@@ -94,6 +117,7 @@ def register(run: str, bundle: Path, *, name: str, tags: Mapping[str, str]) -> R
     return _registered(made)
 
 
+@_named()
 def withdraw(job: str) -> None:
     """Take back the version that was made of a job's run, if there is one."""
     run = _run_of(job)
@@ -102,6 +126,7 @@ def withdraw(job: str) -> None:
             _client().delete_model_version(MODEL, str(version.version))
 
 
+@_named()
 def ensure_first(bundle: Path, *, name: str) -> None:
     """Make the bundled model version 1 of an empty registry."""
     from mlflow.exceptions import MlflowException
@@ -118,17 +143,20 @@ def ensure_first(bundle: Path, *, name: str) -> None:
         mark("bundled", "FINISHED")
 
 
+@_named()
 def versions() -> list[Registered]:
     """All versions, the newest first."""
     found = _client().search_model_versions(f"name = '{MODEL}'", max_results=1000)
     return sorted((_registered(v) for v in found), key=lambda v: -v.version)
 
 
+@_named()
 def set_champion(version: int) -> None:
     """Let MLflow's alias name the version in use, for whoever looks there."""
     _client().set_registered_model_alias(MODEL, CHAMPION, str(version))
 
 
+@_named()
 def folder_of(source: str, version: int) -> Path:
     """A version's files on this machine; fetched once where they lie elsewhere."""
     local = local_folder(source)
@@ -139,9 +167,14 @@ def folder_of(source: str, version: int) -> Path:
 
     kept = settings.load().home / "models" / str(version)
     if not (kept / "manifest.json").is_file():
-        fetched = str(kept.parent / f"fetched-{version}")
-        mlflow.artifacts.download_artifacts(source, dst_path=fetched, tracking_uri=settings.load().tracking)
-        os.replace(kept.parent / f"fetched-{version}" / BUNDLE, kept)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f"fetched-{version}-") as fetched:
+            mlflow.artifacts.download_artifacts(source, dst_path=fetched, tracking_uri=settings.load().tracking)
+            try:
+                os.replace(Path(fetched) / BUNDLE, kept)
+            except OSError:
+                if not (kept / "manifest.json").is_file():  # else another process was faster
+                    raise
     return kept
 
 
@@ -162,7 +195,6 @@ def _registered(version: Any) -> Registered:
         name=version.tags.get("name", ""),
         run=version.run_id or "",
         source=version.source,
-        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         tags=dict(version.tags),
     )
 

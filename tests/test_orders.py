@@ -12,8 +12,8 @@ from installed import installation, until
 
 from skin_model import tracking
 from skin_model.entities import DataSet, EpochRecord, TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError, JobError, TrainingError
-from skin_model.jobs import keeper, worker
+from skin_model.errors import ConfigurationError, DatasetError, JobError, StoreError, TrainingError
+from skin_model.jobs import keeper, queue, worker
 from skin_model.services import orders, plans, registered, registry
 from skin_model.store import database, records
 from skin_model.training.state import RunState, write_state
@@ -117,7 +117,7 @@ def test_a_training_outlives_its_worker_and_ends_as_a_version_with_an_undisturbe
     newest, first = registry.versions()
     assert (newest.number, first.number) == (found.outcome["version"], 1) == (2, 1)
     assert (newest.status, newest.drawn, first.status) == ("challenger", True, "champion")
-    logged = tracking._client().get_metric_history(newest.run, "val_loss")
+    logged = tracking._client().get_metric_history(tracking.versions()[0].run, "val_loss")
     assert sorted((m.step, m.value) for m in logged) == list(zip(calm["epoch"], calm["val_loss"], strict=True))
     with pytest.raises(ConfigurationError, match="learned from drawings"):
         registry.promote(version=newest, who="ada", reason="it is new")
@@ -127,7 +127,7 @@ def test_a_training_outlives_its_worker_and_ends_as_a_version_with_an_undisturbe
     assert job not in [found.id for found in orders.jobs()]
     with database.reading() as record:
         done = [(event.actor, event.action) for event in records.audit_events(record, subject=job)]
-    assert done == [("ben", "delete job"), ("ada", "start training"), ("ada", "start training")]
+    assert done == [("ben", "delete job"), ("ada", "start training")]
 
 
 def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_queued(
@@ -162,6 +162,57 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_problems(home: Path, t
     (tmp_path / "odd" / "note.txt").write_text("x")
     with pytest.raises(DatasetError):
         registered.register(folder=tmp_path / "odd", who="ada")
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [("", "Name a folder"), (" ", "Name a folder"), ("~nobody-of-that-name/x", "home"), ("x" * 300, "too long"),
+     ("a\0b", "no folder|null byte")],
+)  # fmt: skip
+def test_what_is_no_folder_on_this_server_is_refused_in_a_sentence(home: Path, named: str, words: str) -> None:
+    with pytest.raises(DatasetError, match=words):
+        registered.server_folder(Path(named))
+
+
+@pytest.mark.parametrize("named", ["~nobody-of-that-name/x", "a\0b", "~/none.csv"])
+def test_a_split_that_cannot_be_found_is_refused_in_a_sentence(data_set: DataSet, named: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        registered.register(folder=data_set.folder, split=Path(named), who="ada")
+    assert "~/" not in str(caught.value)
+
+
+def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr(registered.getpass, "getuser", nameless)
+    assert registered.actor() == f"uid {os.getuid()}"
+
+
+def test_what_was_not_queued_is_not_noted_and_what_was_is_noted_once(
+    data_set: DataSet, small: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(**_: object) -> None:
+        raise StoreError("The queues cannot be reached.")
+
+    def submit() -> list[str]:
+        orders.submit(data_set=data_set, config=small, who="ada", job=job, views=1)
+        return noted()
+
+    def noted() -> list[str]:
+        with database.reading() as record:
+            return [event.action for event in records.audit_events(record, subject=job)]
+
+    job = orders.new_id()
+    monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "enqueue", down)
+        with pytest.raises(StoreError):
+            submit()
+    assert noted() == []
+    assert submit() == submit() == ["start training"]  # pressed twice
+    orders.cancel(job=job, who="ada")
+    orders.delete(job=job, who="ada")
 
 
 def test_a_registered_data_set_tells_what_is_in_it(data_set: DataSet, parts: pd.DataFrame) -> None:

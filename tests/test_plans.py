@@ -182,6 +182,7 @@ def test_what_cannot_succeed_is_refused_with_the_bound_before_anything_is_queued
         plans.submit_search(**given, config=config, searched=())
     with pytest.raises(DatasetError, match="no folder"):
         plans.submit_scoring(folder=tmp_path / "none", version=version, who="ada", job=orders.new_id())
+    (tmp_path / "note.txt").write_text("no picture")
     with pytest.raises(DatasetError, match="no image"):
         plans.submit_scoring(folder=tmp_path, version=version, who="ada", job=orders.new_id())
     assert len(orders.jobs()) == before

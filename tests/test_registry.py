@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from skin_model import bundle, settings, tracking
-from skin_model.errors import BundleError, ConfigurationError
+from skin_model import bundle, cli, settings, tracking
+from skin_model.entities import DataSet, Promotion
+from skin_model.errors import BundleError, ConfigurationError, StoreError
 from skin_model.jobs import keeper, queue
 from skin_model.services import analysis, registered, registry, workspace
 from skin_model.services.registry import Version
@@ -65,19 +67,23 @@ def test_the_bundled_model_is_version_1_and_in_use_from_the_beginning(two: dict[
     assert len(registry.versions()) == 2
 
 
+@pytest.fixture(scope="module")
+def data_set(two: dict[int, Version], drawn_data: Path, split_file: Path) -> DataSet:
+    return registered.register(folder=drawn_data, split=split_file, who="ada")
+
+
 def test_an_ordered_comparison_waits_for_a_worker_and_says_who_asked(
-    two: dict[int, Version], drawn_data: Path, split_file: Path, monkeypatch: pytest.MonkeyPatch
+    two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
-    data = registered.register(folder=drawn_data, split=split_file, who="ada")
     assert registry.comparison(challenger=two[2]) is None
-    registry.order_comparison(challenger=two[2], data_set=data, who="ben", job="asked")
+    registry.order_comparison(challenger=two[2], data_set=data_set, who="ben", job="asked")
     found = registry.comparison(challenger=two[2])
     assert found is not None
     assert (found.id, found.state, found.order["versions"]) == ("asked", "waiting", [1, 2])
     with database.reading() as record:
         (event,) = records.audit_events(record, subject="asked")
-    assert (event.actor, event.action, event.details) == ("ben", "compare", {"versions": [1, 2], "on": data.name})
+    assert (event.actor, event.action, event.details) == ("ben", "compare", {"versions": [1, 2], "on": data_set.name})
     queue.cancel("asked")
 
 
@@ -143,6 +149,99 @@ def test_a_damaged_champion_stops_all_analyses_names_itself_and_can_be_left(two:
         kept.rename(folder)
 
 
+@pytest.fixture
+def elsewhere(two: dict[int, Version], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exception]]:
+    """Version 2 is in use and lies on a server, from which it is fetched; first what is put into the list is raised."""
+    folder, faults = registry.folder(two[2]), list[Exception]()
+    source = "mlflow-artifacts:/1/bundle"
+    manifest = bundle.sha256(folder / "manifest.json")
+    promoted = Promotion(datetime.now(UTC), "ada", 2, 1, source, manifest, "better")
+
+    def download(source: str, *, dst_path: str, tracking_uri: str) -> None:
+        if faults:
+            raise faults.pop()
+        shutil.copytree(folder, Path(dst_path) / "bundle")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    monkeypatch.setattr(workspace, "champion", lambda: promoted)
+    monkeypatch.setattr(workspace, "_RETRY", 0.5)
+    yield faults
+    shutil.rmtree(settings.load().home / "models", ignore_errors=True)
+
+
+def test_a_version_that_could_not_be_fetched_is_fetched_once_its_server_is_back(elsewhere: list[Exception]) -> None:
+    elsewhere.append(ConnectionError("refused"))
+    said = in_use()
+    assert said.startswith("Version 2 is in use and could not be fetched: MLflow at")
+    assert "refused" in said
+    time.sleep(0.6)
+    assert in_use() == "second-model"
+
+
+def test_two_processes_may_fetch_a_version_at_once(elsewhere: list[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow.artifacts
+
+    download, source = mlflow.artifacts.download_artifacts, "mlflow-artifacts:/1/bundle"
+
+    def overtaken(*given: str, **more: str) -> None:
+        monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+        tracking.folder_of(source, 2)
+        download(*given, **more)
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", overtaken)
+    kept = tracking.folder_of(source, 2)
+    assert bundle.read(kept).manifest.model_version == "second-model"
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_promotion_in_the_middle_of_a_look_changes_nothing_for_it(
+    two: dict[int, Version], elsewhere: list[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: Iterator[Promotion | None] = iter([workspace.champion()])
+    monkeypatch.setattr(workspace, "champion", lambda: next(looks, None))
+    workspace._slot().done.wait()
+    assert workspace._current is not None
+    assert workspace._current.summary is not None
+    assert workspace._current.summary.version == "second-model"
+
+
+def test_an_mlflow_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StoreError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be reached") as caught:
+        registry.versions()
+    assert "secret" not in str(caught.value)
+    tracking.mark("a", "FAILED")  # the job's own failure is told, not this one
+
+
+@pytest.mark.usefixtures("first_in_use")
+def test_a_promotion_that_mlflow_was_not_told_of_is_in_force(
+    two: dict[int, Version], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone() -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(tracking, "_client", gone)
+    registry.promote(version=two[2], who="ada", reason="better")
+    assert registry.history()[0].version == 2
+    assert "alias does not name version 2" in caplog.text
+
+
+@pytest.mark.usefixtures("first_in_use")
+def test_figures_are_never_put_into_a_promoted_model_for_that_would_end_its_use(
+    two: dict[int, Version], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = registry.folder(two[2])
+    workspace.refuse_change(folder)  # not in use yet
+    registry.promote(version=two[2], who="ada", reason="better")
+    for chosen in ([], ["--model", str(folder)]):
+        assert cli.main(["explain-check", "--data", str(tmp_path), "--keep", *chosen]) != 0
+        assert "Leave --keep out" in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match="version of the registry"):
+        workspace.refuse_change(settings.load().home / "models" / "7")
+    workspace.refuse_change(settings.ASSETS / "model")
+
+
 def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(
     two: dict[int, Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,3 +253,13 @@ def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(
     with pytest.raises(ConfigurationError, match="SKIN_MODEL_BUNDLE"):
         registry.promote(version=two[2], who="ada", reason="better")
     assert registry.history() == before
+
+
+def test_no_version_is_said_to_be_in_use_while_the_environment_names_the_model(
+    two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_BUNDLE", str(settings.ASSETS / "model"))
+    assert "champion" not in statuses().values()
+    assert registry.comparison(challenger=two[2]) is None
+    with pytest.raises(ConfigurationError, match="SKIN_MODEL_BUNDLE"):
+        registry.order_comparison(challenger=two[2], data_set=data_set, who="ada", job="a")

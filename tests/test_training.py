@@ -156,9 +156,24 @@ def test_a_finished_run_is_neither_overwritten_nor_trained_again(drawn_data, spl
 
 
 def test_two_trainings_never_share_a_folder(drawn_data, split_file, tiny, tmp_path):
-    with files.held(tmp_path / "run"), pytest.raises(BusyError, match="Another process is at work"):
-        training.train(data=drawn_data, folder=tmp_path / "run", config=tiny, split=split_file)
+    with files.held(tmp_path / "run"):
+        (tmp_path / "run" / "split.csv").write_text("the other's")
+        with pytest.raises(BusyError, match="Another process is at work"):
+            training.train(data=drawn_data, folder=tmp_path / "run", config=tiny, split=split_file)
     assert not (tmp_path / "run" / "run.json").exists()
+    assert (tmp_path / "run" / "split.csv").read_text() == "the other's"
+
+
+def test_a_training_has_its_folder_for_itself_from_before_its_split_is_written(
+    drawn_data, split_file, tiny, tmp_path, monkeypatch
+):
+    def busy(**_):
+        with pytest.raises(BusyError), files.held(tmp_path / "run"):
+            pass
+        return (tmp_path / "run" / "split.csv").is_file()
+
+    monkeypatch.setattr(run, "train", busy)
+    assert training.train(data=drawn_data, folder=tmp_path / "run", config=tiny, split=split_file)
 
 
 def test_there_is_nothing_to_take_up_in_an_empty_folder(drawn_data, split_file, tiny, tmp_path):

@@ -156,7 +156,7 @@ def ask_for_scoring() -> None:
         in_use = [number for number, version in versions.items() if version.status == registry.CHAMPION]
         with st.form("score"):
             folder = st.text_input("Folder of images")
-            number = st.selectbox("Version", list(versions), list(versions).index(in_use[0]),
+            number = st.selectbox("Version", list(versions), list(versions).index(in_use[0]) if in_use else 0,
                                   format_func=lambda number: f"{number}: {versions[number].name}")  # fmt: skip
             if not st.form_submit_button("Judge them all"):
                 return

@@ -70,8 +70,11 @@ def _explain_check(options: argparse.Namespace) -> int:
     from skin_model.progress import steps
     from skin_model.services import explanation_check, workspace
 
+    folder = options.model or workspace.folder_in_use()
+    if options.keep:
+        workspace.refuse_change(folder)
     with files.whole(options.json) if options.json else nullcontext() as partial:
-        classifier = workspace.load(options.model)
+        classifier = workspace.load(folder)
         with steps("measuring") as advance:
             found = explanation_check.check(
                 classifier=classifier, data=options.data, images=options.images, slow_images=options.slow_images,

@@ -1,6 +1,10 @@
-"""The queues as a page or a command sees them: put a job in, look, cancel, resume, delete."""
+"""The queues as a page or a command sees them: put a job in, look, cancel, resume, delete.
 
-from collections.abc import Iterable
+Each function raises StoreError where the queues cannot be reached.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
 APPLICATION = "skin_model"
 WORK = "work"  # one at a time per worker: whatever needs processor and memory
 PLANS = "plans"  # jobs that only start others and wait for them; on a queue of their own, or both would wait for ever
-QUEUES = (WORK, PLANS)
 _STATES = {
     "DELAYED": "waiting", "ENQUEUED": "waiting", "PENDING": "running", "SUCCESS": "done", "ERROR": "failed",
     "CANCELLED": "cancelled", "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "failed",
@@ -31,6 +34,20 @@ _BROKE_OFF = (
 _UNEXPECTED = "Something went wrong inside this tool ({}). The worker's log says more; tell your IT."
 
 
+@contextmanager
+def _named(address: str = "") -> Iterator[None]:
+    """Turn the database's word that the queues cannot be reached into a StoreError."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as error:
+        place = sa.make_url(address or settings.load().jobs).render_as_string(hide_password=True)
+        raise StoreError(
+            f"The queues at {place} cannot be reached ({error}). Check that the folder can be written, or that the "
+            "database server runs."
+        ) from error
+
+
+@_named()
 def enqueue(*, kind: str, order: dict[str, Any], job: str, queue: str = WORK) -> str:
     """Put a job in; an id that is there already is left as it is, so pressing twice starts one job.
 
@@ -46,6 +63,7 @@ def enqueue(*, kind: str, order: dict[str, Any], job: str, queue: str = WORK) ->
     return job
 
 
+@_named()
 def listed(
     *, states: Iterable[str] = (), limit: int | None = None, parent: str | None = None, outcomes: bool = True
 ) -> list[Job]:
@@ -66,6 +84,7 @@ def listed(
     return _jobs(found)
 
 
+@_named()
 def find(job: str) -> Job:
     """One job.  Raises JobError where there is none."""
     found = _jobs(client().list_workflows(workflow_ids=[job])) if started() else []
@@ -74,11 +93,13 @@ def find(job: str) -> Job:
     return found[0]
 
 
+@_named()
 def steps(job: str, name: str) -> list[Any]:
     """What the job's finished steps of that name came to, in order."""
     return [s["output"] for s in client().list_workflow_steps(job) if s["function_name"] == name and s["error"] is None]
 
 
+@_named()
 def cancel(job: str) -> None:
     """Stop a job and its parts; who runs them notices within a batch.  Raises JobError where it is over."""
     found = find(job)
@@ -87,6 +108,7 @@ def cancel(job: str) -> None:
     client().cancel_workflow(job, cancel_children=True)
 
 
+@_named()
 def resume(job: str) -> None:
     """Let a cancelled or failed job and its parts go on after what they had finished.
 
@@ -109,6 +131,7 @@ def resume(job: str) -> None:
     client().rewind_workflow(job, start_step=first_failed or after, queue_name=queue)
 
 
+@_named()
 def delete(job: str) -> None:
     """Forget a job and its parts.  Raises JobError where it is not over."""
     if not find(job).over:
@@ -126,11 +149,7 @@ def started() -> bool:
 
 
 def client() -> "DBOSClient":
-    """This process's way to the queues; makes their tables where they are missing.
-
-    Raises:
-        StoreError: the queues cannot be reached.
-    """
+    """This process's way to the queues; makes their tables where they are missing."""
     return _client(settings.load().jobs)
 
 
@@ -143,10 +162,10 @@ def _client(address: str) -> "DBOSClient":
 
 
 def prepare(address: str) -> None:
-    """Make the queues' tables where they are missing.  Raises StoreError where they cannot be reached."""
+    """Make the queues' tables where they are missing."""
     from dbos import DBOS
 
-    try:
+    with _named(address):
         if address.startswith("sqlite:///"):
             Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             engine = sa.create_engine(address, connect_args={"timeout": database.PATIENCE})
@@ -154,12 +173,6 @@ def prepare(address: str) -> None:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             engine.dispose()
         DBOS.migrate(address)
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as error:
-        place = sa.make_url(address).render_as_string(hide_password=True)
-        raise StoreError(
-            f"The queues at {place} cannot be reached ({error}). Check that the folder can be written, or that the "
-            "database server runs."
-        ) from error
 
 
 def _jobs(found: "list[WorkflowStatus]") -> list[Job]:

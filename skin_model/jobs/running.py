@@ -73,7 +73,7 @@ def step(name: str, act: Callable[..., T], *arguments: Any) -> T:
     return DBOS.run_step({"name": name}, act, *arguments)
 
 
-def parts(kind: str, orders: list[dict[str, Any]], *, on: str = WORK) -> list[Any]:
+def parts(kind: str, orders: list[dict[str, Any]]) -> list[Any]:
     """Put parts of this job in and wait for them; what each came to, in order.
 
     Where one fails the others are cancelled, and its error is raised.
@@ -82,7 +82,7 @@ def parts(kind: str, orders: list[dict[str, Any]], *, on: str = WORK) -> list[An
 
     handles = [
         DBOS.enqueue_workflow_with_options(
-            {"workflow_name": kind, "queue_name": on, "attributes": {"queue": on}}, order
+            {"workflow_name": kind, "queue_name": WORK, "attributes": {"queue": WORK}}, order
         )
         for order in orders
     ]

@@ -117,7 +117,7 @@ def score(order: dict[str, Any]) -> dict[str, Any]:
     """Judge all images of a folder.
 
     Args:
-        order: folder, files (lists of names, one per chunk), and of the model version, source, manifest and views.
+        order: folder, files (lists of names, one per chunk), and of the model version, source and manifest.
 
     Returns:
         A tally: `images`, how many of them `failed` to be read and were `refused` by the gate, `refer`, and how many
@@ -140,7 +140,7 @@ def chunk(order: dict[str, Any]) -> dict[str, int]:
     with sentences(str(settings.load().home)):
         paths = [folder / name for name in order["files"]]
         classifier = _classifier(order["version"], order["source"], order["manifest"])
-        for judged in prediction.predict(classifier=classifier, paths=paths, views=order["views"]):
+        for judged in prediction.predict(classifier=classifier, paths=paths):
             if len(found) % BATCH == 0:
                 me.check()
             found.append(judged)

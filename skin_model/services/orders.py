@@ -177,8 +177,11 @@ def check_start(order: dict[str, Any]) -> None:
 
 def put_in(*, kind: str, order: dict[str, Any], job: str, on: str = queue.WORK) -> None:
     """Queue a job, once for the same id, noted with who asked for it, and see that someone works."""
-    _note(order["actor"], f"start {_NAMES[kind]}", job, name=order["name"], data=order["data"])
     queue.enqueue(kind=kind, order=order, job=job, queue=on)
+    said = {"actor": order["actor"], "action": f"start {_NAMES[kind]}", "name": order["name"], "data": order["data"]}
+    with database.writing() as record:
+        if not records.audit_events(record, subject=job, limit=1):  # else it was noted when it was pressed first
+            records.audit(record, subject=job, **said)
     keeper.ensure_worker()
 
 

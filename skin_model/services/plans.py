@@ -7,9 +7,9 @@ from pathlib import Path
 from skin_model import bundle
 from skin_model.entities import DataSet, Job, TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError
-from skin_model.inference import VIEWS
 from skin_model.jobs import queue
 from skin_model.services import crossval, divided, orders, prediction, registry, search
+from skin_model.services.registered import server_folder
 from skin_model.services.registry import Version
 
 KINDS = {"crossval": "folds", "search": "trials", "score": "chunks"}  # workflow -> what its parts are
@@ -70,7 +70,7 @@ def submit_search(
     return job
 
 
-def submit_scoring(*, folder: Path, version: Version, who: str, job: str, views: int | None = None) -> str:
+def submit_scoring(*, folder: Path, version: Version, who: str, job: str) -> str:
     """Queue the judging of all images of a folder by a registered version; the same `job` queues it once.
 
     Args:
@@ -78,16 +78,11 @@ def submit_scoring(*, folder: Path, version: Version, who: str, job: str, views:
         version: that judges.
         who: asks for it.
         job: id from `orders.new_id`.
-        views: to average; the version's own number by default.
 
     Raises:
         ConfigurationError, DatasetError, BundleError: naming what to mend.
     """
-    folder = folder.expanduser().absolute()
-    if views is not None and views not in VIEWS:
-        raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
-    if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder} on this server. Give another one.")
+    folder = server_folder(folder)
     names = [str(path.relative_to(folder)) for path in prediction.listed([folder]) if path != folder]
     if not names:
         raise DatasetError(f"There is no image in {folder}, or it may not be read by this program's user.")
@@ -102,7 +97,6 @@ def submit_scoring(*, folder: Path, version: Version, who: str, job: str, views:
         "version": version.number,
         "source": version.source,
         "manifest": bundle.sha256(made.folder / "manifest.json"),
-        "views": views,
         "actor": who,
     }
     orders.put_in(kind="score", order=order, job=job, on=queue.PLANS)

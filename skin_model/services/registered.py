@@ -2,7 +2,9 @@
 
 import getpass
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,36 @@ FOLDS = 5
 
 def actor() -> str:
     """Who acts: the local user of this machine, as long as nobody logs in."""
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # usual in containers: no name for this user (OSError from Python 3.13)
+        return f"uid {os.getuid()}"
+
+
+def server_folder(given: Path) -> Path:
+    """A folder on this server, with anything in it, as a person named it; its full path.
+
+    Raises:
+        DatasetError: none was named, or it is not there, is empty or cannot be read.
+    """
+    if str(given).strip() in ("", "."):  # an empty field; never the folder that this program was started in
+        raise DatasetError("Name a folder on this server by its full path.")
+    with _on_server(given):
+        folder = given.expanduser().absolute()
+        if folder.is_dir() and any(folder.iterdir()):
+            return folder
+    raise DatasetError(f"There is no folder {folder} with anything in it on this server. Give another one.")
+
+
+@contextmanager
+def _on_server(given: Path) -> Iterator[None]:
+    """Turn what the system says of a path that a person named into a DatasetError."""
+    try:
+        yield
+    except PermissionError as error:
+        raise DatasetError(f"{given} may not be read by this program's user. Change its permissions.") from error
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, the home of nobody
+        raise DatasetError(f"{str(given)!r} cannot be used on this server ({error}). Give another path.") from error
 
 
 def data_sets() -> list[DataSet]:
@@ -51,17 +82,12 @@ def register(
     Raises:
         DatasetError: not there, not readable, with a fatal problem, or a split that leaks; every problem is named.
     """
-    folder = folder.expanduser().absolute()
-    try:
-        if not folder.is_dir() or not any(folder.iterdir()):
-            raise DatasetError(f"There is no folder {folder} with anything in it on this server. Give another one.")
-    except PermissionError as error:
-        raise DatasetError(f"{folder} may not be read by this program's user. Change its permissions.") from error
+    folder = server_folder(folder)
     problems = ham10000.validate(folder, progress=on_progress)
     if fatal := [problem.sentence for problem in problems if problem.fatal]:
         raise DatasetError(f"{folder} cannot be used: {' '.join(fatal)}")
     table = ham10000.read(folder).table
-    parts = splits.read(split) if split else _bundled_split(table)
+    parts = _given_split(split) if split else _bundled_split(table)
     if parts is None:
         parts = splits.draw(table, seed=0, folds=FOLDS)
     leaks.refuse(table, parts)
@@ -96,19 +122,17 @@ def register_demo(*, who: str, on_progress: OnProgress | None = None) -> DataSet
     return register(folder=folder, who=who, name="Drawn lesions (demonstration)")
 
 
-def remove(*, data_set: DataSet, who: str) -> None:
-    """Forget a data set; its files stay."""
-    with database.writing() as record:
-        records.remove_data_set(record, data_set.id)
-        records.audit(record, actor=who, action="remove data set", subject=data_set.name, folder=str(data_set.folder))
-
-
 def samples(*, data_set: DataSet, per_class: int = 4) -> dict[str, list[Path]]:
     """Class code -> some of its images, never of the test part."""
     table = ham10000.read(data_set.folder).table
     rows = splits.place(table, pd.read_csv(io.StringIO(data_set.split), dtype=str))
     rows = rows[rows["part"] != "test"]
     return {code: list(rows.loc[rows["dx"] == code, "path"].iloc[:per_class]) for code in CODES}
+
+
+def _given_split(split: Path) -> pd.DataFrame:
+    with _on_server(split):
+        return splits.read(split.expanduser())
 
 
 def _bundled_split(table: pd.DataFrame) -> pd.DataFrame | None:

@@ -5,6 +5,7 @@ looks there.  Version 1 is the bundled model and can always be returned to.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 from skin_model import bundle, settings, tracking
 from skin_model.entities import DataSet, Job, Promotion
-from skin_model.errors import BundleError, ConfigurationError
+from skin_model.errors import BundleError, ConfigurationError, StoreError
 from skin_model.jobs import keeper, queue
 from skin_model.services import workspace
 from skin_model.store import database, records
 
 CHAMPION, CHALLENGER, RETIRED = "champion", "challenger", "retired"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,17 @@ class Version:
     Attributes:
         number: 1 is the bundled model.
         name: the bundle's own name.
-        status: "champion" (in use), "retired" (was in use) or "challenger".
-        created: when it was registered.
+        status: "champion" (in use; none is while `SKIN_MODEL_BUNDLE` names the model), "retired" (was in use) or
+            "challenger".
         drawn: it learned from drawings and can never be promoted.
         source: where its files lie.
-        run: of MLflow.
     """
 
     number: int
     name: str
     status: str
-    created: datetime
     drawn: bool
     source: str
-    run: str
 
 
 def ensure() -> None:
@@ -52,21 +51,24 @@ def ensure() -> None:
         tracking.ensure_first(first, name=bundle.read(first).manifest.model_version)
 
 
+def pinned() -> bool:
+    """Whether `SKIN_MODEL_BUNDLE` names the model in use, whatever the registry says."""
+    return settings.load().pinned
+
+
 def versions() -> list[Version]:
     """All versions, the newest first."""
     ensure()
     past = [promotion.version for promotion in history()]
-    in_use = past[0] if past else 1
+    in_use = None if pinned() else past[0] if past else 1
     used = {1, *past}
     return [
         Version(
             number=known.version,
             name=known.name,
             status=CHAMPION if known.version == in_use else RETIRED if known.version in used else CHALLENGER,
-            created=known.created,
             drawn=known.tags.get("drawn") == "true",
             source=known.source,
-            run=known.run,
         )
         for known in tracking.versions()
     ]
@@ -117,7 +119,12 @@ def report(papers: dict[str, Any]) -> str:
 
 
 def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: str) -> str:
-    """Queue the comparison of a version with the one in use, on the test part of a data set."""
+    """Queue the comparison of a version with the one in use, on the test part of a data set.
+
+    Raises:
+        ConfigurationError: it is no version that is in use.
+    """
+    _require_unpinned()
     in_use = next(version for version in versions() if version.status == CHAMPION)
     order = {
         "name": f"version {in_use.number} against {challenger.number}",
@@ -138,6 +145,8 @@ def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: s
 
 def comparison(*, challenger: Version) -> Job | None:
     """The newest comparison of a version with the one in use now; None where there is none."""
+    if pinned():
+        return None
     past = history()
     pair = [past[0].version if past else 1, challenger.number]
     found = [job for job in queue.listed(limit=200) if job.kind == "compare" and job.order["versions"] == pair]
@@ -155,12 +164,11 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
     Raises:
         ConfigurationError: no reason, learned from drawings, in use already, or not for the seven diagnoses.
         BundleError: its files are missing, changed or damaged.
-        StoreError: someone else promoted a version meanwhile.
+        StoreError: someone else promoted a version meanwhile, or the record cannot be reached.
     """
     if not reason.strip():
         raise ConfigurationError("Say why: the reason is kept with the decision.")
-    if settings.load().pinned:
-        raise ConfigurationError("SKIN_MODEL_BUNDLE names the model in use here; take it away to use the registry.")
+    _require_unpinned()
     made = bundle.read(folder(version))
     if version.drawn or made.manifest.drawn:
         raise ConfigurationError(
@@ -182,5 +190,13 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
             record, actor=who, action=action, subject=f"version {version.number}", previous=in_use, reason=reason
         )
     workspace.look_again()
-    tracking.set_champion(version.number)
+    try:
+        tracking.set_champion(version.number)
+    except StoreError:  # the promotion is in force all the same
+        log.warning("MLflow's alias does not name version %d yet", version.number, exc_info=True)
     return promotion
+
+
+def _require_unpinned() -> None:
+    if pinned():
+        raise ConfigurationError("SKIN_MODEL_BUNDLE names the model in use here; take it away to use the registry.")

@@ -33,10 +33,10 @@ class Telling:
         self._state: dict[str, Any] = {"stage": "starting", "epochs": config.epochs}
         self._began, self._batches = 0.0, 0
 
-    def stage(self, words: str, **more: Any) -> None:
+    def stage(self, words: str) -> None:
         """Say what is being done now; leaves where the job was cancelled or taken over."""
         self._running.check()
-        self._state |= {"stage": words, **more}
+        self._state |= {"stage": words}
         self.line(words)
 
     def line(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from skin_model import files
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.entities import TrainingConfig
 from skin_model.services import runs, teaching
@@ -36,39 +37,40 @@ def train(
         on_batch, on_epoch: told of progress.
 
     Raises:
+        BusyError: another process trains in the folder.
         DatasetError, TrainingError, ConfigurationError: with a sentence on what to mend.
     """
     leaks.check_inputs(config.columns)
     if resume:
         run.read_state(folder)  # first: where there is none nothing is read or written
-    table = ham10000.read(data).table
-    kept = folder / "split.csv"
-    if split is not None:
-        parts = splits.read(split, leaky=True)
-    elif resume and kept.is_file():
-        parts = splits.read(kept, leaky=True)
-    else:
-        parts = splits.draw(table, seed=config.seed)
-    rows = splits.place(table, parts)
-    part, validated = rows["part"], config.validation != "none"
-    runs.check_validation(config, set(part))
-    if config.teachers:
-        teaching.check(config, splits.fingerprint(parts))
-    if guard:
-        leaks.refuse(table, parts, on_check)
-    if not (folder / "run.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        splits.write(parts, kept)
-    learned = rows[part.str.startswith("fold") & (part != config.validation)]
-    if config.teachers:
-        learned = teaching.with_teachers(learned, config, folder, on_answer)
-    return run.train(
-        config=config,
-        training=learned,
-        validation=rows[part == config.validation] if validated else None,
-        folder=folder,
-        split=splits.fingerprint(parts),
-        resume=resume,
-        on_batch=on_batch,
-        on_epoch=on_epoch,
-    )
+    with files.held(folder):
+        table = ham10000.read(data).table
+        kept = folder / "split.csv"
+        if split is not None:
+            parts = splits.read(split, leaky=True)
+        elif resume and kept.is_file():
+            parts = splits.read(kept, leaky=True)
+        else:
+            parts = splits.draw(table, seed=config.seed)
+        rows = splits.place(table, parts)
+        part, validated = rows["part"], config.validation != "none"
+        runs.check_validation(config, set(part))
+        if config.teachers:
+            teaching.check(config, splits.fingerprint(parts))
+        if guard:
+            leaks.refuse(table, parts, on_check)
+        if not (folder / "run.json").exists():
+            splits.write(parts, kept)
+        learned = rows[part.str.startswith("fold") & (part != config.validation)]
+        if config.teachers:
+            learned = teaching.with_teachers(learned, config, folder, on_answer)
+        return run.train(
+            config=config,
+            training=learned,
+            validation=rows[part == config.validation] if validated else None,
+            folder=folder,
+            split=splits.fingerprint(parts),
+            resume=resume,
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+        )

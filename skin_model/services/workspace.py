@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skin_model import settings, tracking
 from skin_model.entities import ModelState, ModelSummary, Promotion
-from skin_model.errors import BundleError, StoreError
+from skin_model.errors import BundleError, ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from skin_model.bundle import Bundle
@@ -23,17 +23,25 @@ Signature = tuple[tuple[str, int, int], ...]
 class _Slot:
     """One attempt to load one state of a bundle's folder."""
 
+    folder: Path
     signature: Signature
     done: threading.Event = field(default_factory=threading.Event)
+    ended: float = 0.0
     classifier: "Classifier | None" = None
     gate: "Gate | None" = None
     summary: ModelSummary | None = None
     error: str = ""
 
+    def stale(self, folder: Path, signature: Signature) -> bool:
+        """Whether to load anew: another folder or other files, or it failed a while ago and may succeed now."""
+        again = self.classifier is None and time.monotonic() - self.ended > _RETRY
+        return self.folder != folder or (self.done.is_set() and (again or self.signature != signature))
+
 
 _LOOK = 1.0  # seconds between two looks at who is champion
+_RETRY = 10.0  # seconds after an attempt that failed until the next; longer than a page's looks are apart
 _lock = threading.Lock()
-_slots: dict[Path, _Slot] = {}
+_current: _Slot | None = None
 _known: dict[str, tuple[float, Promotion | None]] = {}  # address of the record -> when looked at, what was there
 
 
@@ -83,8 +91,7 @@ def folder_in_use() -> Path:
     Raises:
         StoreError: the record cannot be reached, and was not before.
     """
-    given, promoted = settings.load(), champion()
-    return given.bundle if promoted is None else _place(promoted)
+    return _place(champion())
 
 
 def champion() -> Promotion | None:
@@ -107,6 +114,23 @@ def champion() -> Promotion | None:
     return None if promoted is None or promoted.version == 1 else promoted
 
 
+def refuse_change(folder: Path) -> None:
+    """Refuse to change a model that is in use as it was when it was promoted, or a copy fetched from the registry.
+
+    Raises:
+        ConfigurationError: it is one of these.
+        StoreError: it is not known which version was promoted.
+    """
+    given = settings.load()
+    promoted = _newest(given.database)
+    in_force = promoted is not None and promoted.version != 1 and folder.resolve() == _place(promoted).resolve()
+    if in_force or folder.resolve().parent == (given.home / "models").resolve():
+        raise ConfigurationError(
+            f"The model in {folder} is a version of the registry, and would not be used any more once it differs from "
+            "what was promoted. Leave --keep out, and write the figures to a file with --json."
+        )
+
+
 def look_again() -> None:
     """Forget who was champion, so that this process sees its own promotion at once."""
     _known.clear()
@@ -127,21 +151,24 @@ def _has_record(address: str) -> bool:
     return not address.startswith("sqlite:///") or Path(address.removeprefix("sqlite:///")).is_file()
 
 
-def _place(promoted: Promotion) -> Path:
-    return tracking.local_folder(promoted.bundle) or settings.load().home / "models" / str(promoted.version)
+def _place(promoted: Promotion | None) -> Path:
+    given = settings.load()
+    if promoted is None:
+        return given.bundle
+    return tracking.local_folder(promoted.bundle) or given.home / "models" / str(promoted.version)
 
 
 def _slot() -> _Slot:
     """The model's state as it is now: a version promoted, restored or replaced is loaded without a restart."""
+    global _current
     promoted = champion()
-    folder = folder_in_use()
+    folder = _place(promoted)
     signature = _signature(folder)
     with _lock:
-        slot = _slots.get(folder)
-        if slot is None or (slot.done.is_set() and slot.signature != signature):
-            slot = _slots[folder] = _Slot(signature)
-            threading.Thread(target=_load, args=(folder, slot, promoted), name="model-loader", daemon=True).start()
-        return slot
+        if _current is None or _current.stale(folder, signature):
+            _current = _Slot(folder, signature)
+            threading.Thread(target=_load, args=(_current, promoted), name="model-loader", daemon=True).start()
+        return _current
 
 
 def _signature(folder: Path) -> Signature:
@@ -151,7 +178,8 @@ def _signature(folder: Path) -> Signature:
         return ()
 
 
-def _load(folder: Path, slot: _Slot, promoted: Promotion | None) -> None:
+def _load(slot: _Slot, promoted: Promotion | None) -> None:
+    folder = slot.folder
     try:
         import numpy as np
 
@@ -167,11 +195,14 @@ def _load(folder: Path, slot: _Slot, promoted: Promotion | None) -> None:
         gate.check(blank, loaded.answer(blank).embeddings)  # the first run allocates; no user should wait for it
         slot.classifier, slot.gate, slot.summary = loaded, gate, _summary(loaded.bundle)
     except BundleError as error:
-        slot.error = str(error) if promoted is None else _with_way_back(promoted, error)
+        slot.error = str(error) if promoted is None else _with_way_back(promoted, f"damaged: {error}")
+    except StoreError as error:
+        slot.error = str(error) if promoted is None else _with_way_back(promoted, f"could not be fetched: {error}")
     except Exception as error:
         slot.error = f"The model in {folder} cannot be loaded: {error}"
         raise
     finally:
+        slot.ended = time.monotonic()
         slot.done.set()
 
 
@@ -185,10 +216,10 @@ def _fetch(promoted: Promotion, folder: Path) -> None:
         raise BundleError(f"The manifest in {folder} is not the one that was promoted.")
 
 
-def _with_way_back(promoted: Promotion, error: BundleError) -> str:
+def _with_way_back(promoted: Promotion, why: str) -> str:
     return (
-        f"Version {promoted.version} is in use and damaged: {error} To go on at once, roll back to another version on "
-        "the Models page."
+        f"Version {promoted.version} is in use and {why} To go on at once, roll back to another version on the Models "
+        "page."
     )
 
 

@@ -48,11 +48,6 @@ def data_sets(connection: sa.Connection) -> list[DataSet]:
     return [DataSet(**{**row, "folder": Path(row["folder"])}) for row in rows]
 
 
-def remove_data_set(connection: sa.Connection, number: int) -> None:
-    """Forget a data set; its files stay."""
-    connection.execute(sa.delete(tables.data_sets).where(tables.data_sets.c.id == number))
-
-
 def promote(connection: sa.Connection, promotion: Promotion) -> None:
     """Append to the history; from now on the version is the one in use.
 

@@ -48,37 +48,37 @@ def train(
         config: all settings.
         training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization; the
             first one with `teachers` also `TAUGHT`.  Without validation the last epoch is the best.
-        folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written.
+        folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written; the caller sees to it that
+            no other process does so too.
         split: fingerprint of the split; a resumed run must have the same.
         resume: go on from the folder's last finished epoch.
         on_batch, on_epoch: told of progress.
 
     Raises:
-        BusyError: another process trains in the folder.
         TrainingError: for a folder that holds another run, a loss that is not a number, or a class without images.
     """
-    with files.held(folder):
-        state = _start(config, folder, split, resume)
-        if state.finished and not _checkpoint(folder, state.epoch).exists():
-            return _refit(state, folder, training, validation, on_batch)
-        train_batches = _batches(config, training)
-        val_batches = None if validation is None else _batches(config, validation, validate=True)
-        import cv2
-        import keras
-
-        cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
-        keras.utils.set_random_seed(config.seed)
-        with devices.shared(config.batch) as sharing:
-            train_batches = replace(train_batches, multiple=sharing)
-            model = _model(state, folder, train_batches)
-            if sharing > 1:
-                devices.synchronise(model)
-            if state.epoch:
-                _settle(state, model, folder)
-            else:  # only now: what was refused above leaves no run in the folder
-                write_state(state, folder)
-            state = _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+    state = _start(config, folder, split, resume)
+    if state.finished and not _checkpoint(folder, state.epoch).exists():
         return _refit(state, folder, training, validation, on_batch)
+    train_batches = _batches(config, training)
+    val_batches = None if validation is None else _batches(config, validation, validate=True)
+    import cv2
+    import keras
+
+    cv2.setNumThreads(1)  # the loader's own threads keep up; OpenCV's would take cores from the network
+    keras.utils.set_random_seed(config.seed)
+    with devices.shared(config.batch) as sharing:
+        train_batches = replace(train_batches, multiple=sharing)
+        model = _model(state, folder, train_batches)
+        if sharing > 1:
+            devices.synchronise(model)
+        if state.epoch:
+            _settle(state, model, folder)
+        else:  # only now: what was refused above leaves no run in the folder
+            folder.mkdir(parents=True, exist_ok=True)
+            write_state(state, folder)
+        state = _go_on(state, model, folder, train_batches, val_batches, on_batch, on_epoch)
+    return _refit(state, folder, training, validation, on_batch)
 
 
 def _go_on(

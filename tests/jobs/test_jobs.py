@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from installed import until
 
-from skin_model.errors import JobError
+from skin_model.errors import JobError, StoreError
 from skin_model.jobs import queue
 from skin_model.store import database, records
 
@@ -289,3 +289,19 @@ def test_asking_before_anything_was_queued_makes_no_file(home: Path) -> None:
     if "postgresql" not in str(queue.settings.load().jobs):
         assert queue.listed() == []
         assert not home.exists()
+
+
+def test_queues_whose_server_has_ended_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from postgres import server
+
+    with server() as address:
+        monkeypatch.setenv("DATABASE_URL", address)
+        queue.enqueue(kind="count", order={}, job="a")
+        assert [job.id for job in queue.listed()] == ["a"]
+    asked: list[Callable[[], object]] = [
+        queue.listed, lambda: queue.find("a"), lambda: queue.steps("a", "epoch"), lambda: queue.cancel("a"),
+        lambda: queue.enqueue(kind="count", order={}, job="b"),
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(StoreError, match=r"(?s)The queues at postgresql.* cannot be reached"):
+            ask()

@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ EVALUATION: dict[str, Any] = {
     "confusion_matrix": [[40, 9, 1, 0, 0, 0, 0]] * 7,
     "intervals": {"macro_auc": [0.95, 0.97], "malignant.sensitivity": [0.92, 0.97], "unit": "lesion"},
 }  # fmt: skip
-FIRST = registry.Version(1, "some-model-1", "champion", datetime(2026, 11, 21, tzinfo=UTC), False, "", "")
+FIRST = registry.Version(1, "some-model-1", "champion", False, "")
 SUMMARY = ModelSummary("some-model-1", "mobilenet", 224, 4, 0.12, 0.95, EVALUATION, "# Card of some-model")
 
 

@@ -306,7 +306,7 @@ def test_two_trainings_of_one_name_and_minute_stand_beside_each_other(fake: Fake
 
 
 def test_a_folder_of_images_is_ordered_with_a_version(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    version = registry.Version(1, "first-model", "champion", NOW, False, "", "")
+    version = registry.Version(1, "first-model", "champion", False, "")
     monkeypatch.setattr(registry, "versions", lambda: [version])
     app = open_page()
     app.toggle[0].set_value(True).run()
@@ -330,8 +330,8 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions = [
-        registry.Version(3, "drawn-model", "challenger", NOW, True, "", ""),
-        registry.Version(1, "first-model", "retired", NOW, False, "", ""),
+        registry.Version(3, "drawn-model", "challenger", True, ""),
+        registry.Version(1, "first-model", "retired", False, ""),
     ]
     papers = registry.papers(versions[1])
     past = [Promotion(NOW, "ben", 2, 1, "", "", "better on the ward")]
@@ -355,7 +355,7 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
 def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = registry.Version(1, "first-model", "challenger", NOW, False, "", "")
+    version = registry.Version(1, "first-model", "challenger", False, "")
     papers = registry.papers(version)
     figure = {"first": 0.7, "second": 0.75, "difference": 0.05, "interval": [0.01, 0.09]}
     outcome = {
