@@ -8,14 +8,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skin_model import imaging
+from skin_model import imaging, networks
 from skin_model.conversion import load_keras
 from skin_model.dataset.labels import loss_weights
 from skin_model.entities import TrainingConfig
 from skin_model.errors import TrainingError
 from skin_model.services import models, training
 from skin_model.taxonomy import CODES
-from skin_model.training import run
+from skin_model.training import attention, last_layer, run
 from skin_model.training.state import read_state
 from skin_model.training.validation import judge
 
@@ -93,3 +93,47 @@ def test_a_network_of_two_classes_is_fitted_too(settings, drawn_data, split_file
     training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file)
     known = run._batches(config, parts[parts.part == "fold1"], validate=True)
     assert judge(load_keras(tmp_path / "best.keras"), known).val_macro_auc > 0.8
+
+
+def test_with_attention_the_layer_loses_what_a_training_with_attention_would(parts, tmp_path):
+    import keras
+
+    config = TrainingConfig(network="mobilenet", size=96, attention=0.7, balance="none", label_smoothing=0.0)
+    batches = run._once(config, parts[parts.part == "fold1"])
+    model = attention.watched(networks.build("mobilenet", size=96, linear_head=True))
+    networks.last_layer(model).bias.assign(np.zeros(7))
+    images, targets, _ = replace(batches, batch=batches.images).get(0, 0, np.arange(batches.images))
+    told = model.predict(images, verbose=0)
+    entropy = -np.log((told["output"] * targets["output"]).sum(1))
+    outside = (told["outside"] * targets["outside"]).sum(1)
+
+    backbone = keras.Model(model.get_layer("image").output, model.get_layer("features").output)
+    features = backbone.predict(images["image"], verbose=0)
+    inside = keras.ops.image.resize(images["mask"], (3, 3), antialias=True).numpy().reshape(-1, 9)
+    activation = features.reshape(len(features), 9, -1) @ networks.last_layer(model).get_weights()[0]
+    losses, _ = last_layer.losses_and_slopes(activation, targets["output"], inside, 0.7)
+    np.testing.assert_allclose(losses, entropy + 0.7 * outside, rtol=1e-4)
+
+    random = np.random.default_rng(0)
+    activation = random.normal(size=activation.shape)
+    step = 1e-6 * random.normal(size=activation.shape)
+    truth = targets["output"].astype(float)
+    above, below = (last_layer.losses_and_slopes(activation + s, truth, inside, 0.7)[0] for s in (step, -step))
+    slopes = last_layer.losses_and_slopes(activation, truth, inside, 0.7)[1]
+    np.testing.assert_allclose(above - below, 2 * (slopes * step).sum((1, 2)), rtol=1e-3, atol=1e-9)
+
+
+def test_attention_keeps_the_fitted_layer_inside_the_lesions(drawn_data, split_file, parts, tmp_path):
+    config = TrainingConfig(network="mobilenet", size=96, epochs=1, batch=8, attention=1e-3, refit=0.1)
+    places = {"data": drawn_data, "split": split_file}
+    training.train(folder=tmp_path / "kept", config=replace(config, refit=0.0), **places)
+    batches = replace(run._once(config, parts[parts.part == "fold1"]), batch=1000)
+    images, targets, _ = batches.get(0, 0, np.arange(batches.images))
+    outside = []
+    for weight in (1e-3, 1.0):
+        model = networks.build("mobilenet", size=96, linear_head=True, weights=str(tmp_path / "kept" / "best.keras"))
+        assert last_layer.refit(model, batches, 0.1, weight, tmp_path, lambda done: False)
+        found = attention.watched(model).predict(images, verbose=0)["outside"]
+        outside.append((found * targets["outside"]).sum(1).mean())
+    assert outside[1] < outside[0] - 0.02, outside
+    assert not (tmp_path / "places.npy").exists()

@@ -13,7 +13,7 @@ from typing import Any
 from skin_model import networks
 from skin_model.errors import ConfigurationError
 
-_FAINT = 1.0  # activation besides, in logits summed over all places, that lies outside: no activation is no way out
+FAINT = 1.0  # activation besides, in logits summed over all places, that lies outside: no activation is no way out
 
 
 def watched(model: Any) -> Any:
@@ -73,7 +73,7 @@ def layers() -> dict[str, Any]:
             shared = ops.mean(activation, axis=-1, keepdims=True) if activation.shape[-1] > 1 else 0.0
             active = ops.relu(activation - shared)
             lesion = ops.image.resize(mask, activation.shape[1:3], antialias=True)
-            return 1 - ops.sum(active * lesion, axis=(1, 2)) / (ops.sum(active, axis=(1, 2)) + _FAINT)
+            return 1 - ops.sum(active * lesion, axis=(1, 2)) / (ops.sum(active, axis=(1, 2)) + FAINT)
 
         def compute_output_shape(self, shapes: Any) -> Any:
             return shapes[0][0], shapes[0][-1]

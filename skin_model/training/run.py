@@ -285,11 +285,12 @@ def _refit(
         return state
     config, last = state.config, state.history[-1]
     model = keras.saving.load_model(folder / "best.keras")
-    # a balance by drawing repeats images of rare classes; each image comes once here, and counts for its copies
-    balance = "class-weights" if config.balance in ("sampling", "oversampling") else config.balance
-    weights = loss_weights(training["dx"], balance)
-    batches = replace(_batches(replace(config, metadata=""), training, validate=True), weights=weights)
-    if not last_layer.refit(model, batches, config.refit, on_batch, last.epoch - 1, last.loss):
+    batches = _once(config, training)
+
+    def stopped(done: int) -> bool:
+        return bool(on_batch and on_batch(last.epoch - 1, done, len(batches), last.loss))
+
+    if not last_layer.refit(model, batches, config.refit, config.attention, folder, stopped):
         return replace(state, finished=False)
     figures = unjudged(model) if validation is None else judge(model, _batches(config, validation, validate=True))
     if figures is None:
@@ -300,6 +301,17 @@ def _refit(
     state = replace(state, refitted=asdict(figures))
     write_state(state, folder)
     return state
+
+
+def _once(config: TrainingConfig, table: pd.DataFrame) -> Batches:
+    """Every training image once, as it is, without patients; with its mask where attention is asked for."""
+    # a balance by drawing repeats images of rare classes; each image comes once here, and counts for its copies
+    balance = "class-weights" if config.balance in ("sampling", "oversampling") else config.balance
+    return replace(
+        _batches(replace(config, metadata=""), table, validate=True),
+        weights=loss_weights(table["dx"], balance),
+        masks=_masks(table) if config.attention else (),
+    )
 
 
 def _checkpoint(folder: Path, epoch: int) -> Path:
