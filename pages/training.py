@@ -17,17 +17,16 @@ st.header("Running", anchor=False)
 running.live()
 try:
     all_data, all_jobs = registered.data_sets(), orders.jobs()
-except SkinModelError as error:
+    st.header("Start", anchor=False)
+    ordering.show_trial(all_jobs)
+    if all_data:
+        ordering.ask(all_data)
+    else:
+        st.info(data_parts.WITHOUT_DATA)
+    ordering.ask_for_scoring()
+    st.header("Data", anchor=False)
+    data_parts.show_data_sets(all_data)
+    st.header("Past trainings", anchor=False)
+    past.show_past(all_jobs)
+except SkinModelError as error:  # the record or the queues may go away at any moment
     st.error(str(error))
-    st.stop()
-st.header("Start", anchor=False)
-ordering.show_trial(all_jobs)
-if all_data:
-    ordering.ask(all_data)
-else:
-    st.info(data_parts.WITHOUT_DATA)
-ordering.ask_for_scoring()
-st.header("Data", anchor=False)
-data_parts.show_data_sets(all_data)
-st.header("Past trainings", anchor=False)
-past.show_past(all_jobs)

@@ -3,11 +3,14 @@
 import argparse
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from skin_model import cli, settings
+from skin_model import bundle, cli, settings
+from skin_model.evaluation import report
+from skin_model.services import models
 from skin_model.taxonomy import DIAGNOSES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +70,15 @@ def test_the_figures_of_the_readme_are_those_of_the_bundled_model() -> None:
     for name, (key, value) in rows.items():
         low, high = intervals[key]
         assert f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |" in README
+
+
+def test_the_card_of_the_bundled_model_is_the_one_that_is_generated_now() -> None:
+    made = bundle.read(settings.ASSETS / "model")
+    evaluation, details = (json.loads(made.text(name)) for name in ("evaluation.json", "details.json"))
+    card = report.model_card(
+        manifest=asdict(made.manifest), evaluation=evaluation, commands=models.commands(made.manifest), details=details
+    )
+    assert made.text("card.md") == card, "write it anew with bundle.add(made, 'card.md', card)"
 
 
 def test_the_bundle_and_all_weights_stay_within_their_limits() -> None:

@@ -119,7 +119,7 @@ def _disagreements(table: pd.DataFrame, first: paired.Answer, second: paired.Ans
     order = [row for row in np.argsort(-distance) if said[0][row] != said[1][row]][:EXAMPLES]
     return [
         {
-            "path": str(table["path"].iloc[row]), "image": str(table["image_id"].iloc[row]),
+            "path": str(table["path"].iloc[row]),
             "dx": str(table["dx"].iloc[row]), "champion": CODES[said[0][row]], "challenger": CODES[said[1][row]],
         }
         for row in order
