@@ -295,7 +295,7 @@ def test_a_model_trained_on_all_folds_says_so_with_the_command_that_makes_it_aga
     card = last.text("card.md")
     assert last.manifest.data["validation"] == "none"
     assert "| Part that chose the best epoch | none: the last epoch was kept |" in card
-    assert "chosen before, on trainings that left a fold out" in card
+    assert "The last training learned from all folds" in card
     assert "--validation none" in card
     assert pd.read_csv(io.StringIO(last.text("history.csv")))["val_loss"].isna().all()
     assert set(evaluation.read_seen(last)["part"]) == {"calibration", "fold0", "fold1"}
