@@ -124,7 +124,7 @@ def test_a_deleted_cross_validation_takes_its_folds_along_and_says_who(place: Pl
     assert not any((place.home / "runs" / part).exists() for part in copy)
     with database.reading() as record:
         done_by = [(event.actor, event.action) for event in records.audit_events(record, subject=crossed.id)]
-    assert done_by == [("ben", "delete job")] + [("ada", "start cross-validation")] * 2
+    assert done_by == [("ben", "delete job"), ("ada", "start cross-validation")]
 
 
 @pytest.mark.timeout(900)

@@ -382,8 +382,8 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
 def test_a_comparison_that_is_followed_survives_what_happens_to_its_version_and_to_the_record(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
-    first = registry.Version(1, "first-model", "champion", NOW, False, "", "")
-    second = registry.Version(2, "second-model", "challenger", NOW, False, "", "")
+    first = registry.Version(1, "first-model", "champion", False, "")
+    second = registry.Version(2, "second-model", "challenger", False, "")
     papers, looks = registry.papers(first), []
 
     def versions() -> list[registry.Version]:
