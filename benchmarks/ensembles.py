@@ -2,9 +2,9 @@
 
     python -m benchmarks.ensembles --data ../shared/data/ham10000 RUN RUN ...
 
-On the fold that all runs keep apart, or, for runs that learned from all folds, on the calibration part.  Pictures
-alone; log probabilities are averaged over four views, then over the networks, and every line is at its own best
-temperature.  The test part is not touched.
+On the fold that all runs keep apart, or, for runs that learned from all folds, on the calibration part.  A run that
+takes the patient is given him or her.  Log probabilities are averaged over four views, then over the networks, and
+every line is at its own best temperature.  The test part is not touched.
 """
 
 import argparse

@@ -4,10 +4,13 @@ Each takes (size, weights) and returns the input and output tensor of one flat g
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from skin_model import efficientnet_lite
 from skin_model.errors import ConfigurationError
 
 PARTIAL_MOBILENET_END = "conv_dw_13_relu"  # public weights without the last pointwise block end here
@@ -31,8 +34,8 @@ _SYMMETRIC = Scaling(2.0, -1.0)
 _STANDARDISED = Scaling([1 / s for s in _DEVIATION], [-m / s for m, s in zip(_MEAN, _DEVIATION, strict=True)])
 _CENTRED_BGR = Scaling(255.0, [-103.939, -116.779, -123.68], bgr=True)
 
-# name -> (name in keras.applications, scaling of its ImageNet weights)
-APPLICATIONS: dict[str, tuple[str, Scaling]] = {
+# name -> (name in keras.applications or its like, scaling of its ImageNet weights)
+APPLICATIONS: dict[str, tuple[str | Callable[..., Any], Scaling]] = {
     "mobilenet": ("MobileNet", _SYMMETRIC),  # Howard et al., 2017
     "mobilenet_v2": ("MobileNetV2", _SYMMETRIC),  # Sandler et al., 2018
     "mobilenet_v3_small": ("MobileNetV3Small", _SYMMETRIC),  # Howard et al., 2019
@@ -44,6 +47,10 @@ APPLICATIONS: dict[str, tuple[str, Scaling]] = {
     "efficientnet_b2": ("EfficientNetB2", _STANDARDISED),
     "efficientnet_b3": ("EfficientNetB3", _STANDARDISED),
     "efficientnet_v2_b0": ("EfficientNetV2B0", _STANDARDISED),  # Tan and Le, 2021
+    **{
+        f"efficientnet_lite{level}": (partial(efficientnet_lite.build, level), Scaling(255 / 128, -127 / 128))
+        for level in efficientnet_lite.SCALING
+    },
 }
 
 
@@ -92,7 +99,7 @@ def pretrained(name: str, size: int, weights: str | None) -> tuple[Any, Any]:
     from keras import layers
 
     called, scaling = APPLICATIONS[name]
-    application = getattr(keras.applications, called)
+    application = getattr(keras.applications, called) if isinstance(called, str) else called
     inputs = layers.Input((size, size, 3), name="image")
     flat = _without_scaling(application, scale(scaling, inputs))
     if weights is not None:

@@ -15,9 +15,9 @@ from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError, TrainingError
-from skin_model.evaluation import calibration, metrics
+from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.services import training
-from skin_model.services.crossval import LOGS, PROBABILITIES, crossval
+from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, rows
 from skin_model.taxonomy import CODES
 from skin_model.training.run import RunState
 from skin_model.training.state import read_state, write_state
@@ -98,6 +98,27 @@ def test_figures_are_those_of_the_saved_answers_over_all_folds_and_in_each(cross
     assert found["pooled"]["intervals"]["unit"] == "lesion"
     low, high = found["pooled"]["intervals"]["macro_auc"]
     assert low <= found["pooled"]["macro_auc"] <= high
+
+
+def test_prediction_sets_of_each_fold_are_fitted_on_the_calibration_part_and_measured_on_the_fold(crossed):
+    found = json.loads((crossed / "crossval.json").read_text())
+    held, everything = 0, 0
+    for fold in FOLDS:
+        answers = pd.read_csv(crossed / fold / "answers-1.csv")
+        fitted_on, own = answers[answers["part"] == "calibration"], answers[answers["part"] == fold]
+        fitted = conformal.fit(
+            class_indices(fitted_on["dx"]), fitted_on[PROBABILITIES].to_numpy(), fitted_on["lesion_id"].to_numpy()
+        )
+        members = conformal.members(own[PROBABILITIES].to_numpy(), fitted)
+        holds = members[np.arange(len(own)), class_indices(own["dx"])]
+        detailed = found["folds"][fold]["detailed"]
+        assert detailed["coverage"]["value"] == pytest.approx(holds.mean())
+        assert detailed["size"]["value"] == pytest.approx(members.sum(axis=1).mean())
+        held, everything = held + holds.sum(), everything + len(own)
+    assert found["pooled"]["detailed"]["coverage"]["value"] == pytest.approx(held / everything)
+    shown = {name: (value, interval) for name, value, interval, *_ in rows(found)}
+    assert shown["Prediction sets: coverage"][0] == f"{held / everything:.3f}"
+    assert " to " in shown["Malignant: specificity at sensitivity 0.95"][1]
 
 
 def test_the_operating_point_is_chosen_on_the_calibration_part_alone(crossed):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skin_model import backbones, bundle, conversion, networks
+from skin_model import backbones, bundle, conversion, efficientnet_lite, networks
 from skin_model.bundle import Manifest
 from skin_model.entities import Patient
 from skin_model.errors import ConfigurationError
@@ -144,10 +144,24 @@ def test_each_network_scales_its_input_as_its_imagenet_weights_were_trained(name
     like = {"mobilenet_v3_small": "mobilenet_v2", "mobilenet_v3_large": "mobilenet_v2"}
     module = getattr(keras.applications, (with_one | like).get(name, "densenet"))
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)).astype(np.float32)
+    expected = (images - 127) / 128 if "lite" in name else module.preprocess_input(images.copy())
 
     scaled = backbones.scale(backbones.APPLICATIONS[name][1], images / 255)
 
-    np.testing.assert_allclose(np.asarray(scaled), module.preprocess_input(images.copy()), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(scaled), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("level", "published"), [(0, 4_652_008), (1, 5_416_680), (2, 6_092_072)])
+def test_efficientnet_lite_has_as_many_weights_as_its_authors_say(level, published):
+    """Theirs has a top of 1,000 classes; its last layer's weights are counted here."""
+    model = efficientnet_lite.build(level, input_shape=(SIZE, SIZE, 3))
+    assert sum(int(np.prod(weights.shape)) for weights in model.trainable_weights) + 1281 * 1000 == published
+    assert model.output_shape == (None, SIZE // 32, SIZE // 32, 1280)
+
+
+def test_nobody_has_imagenet_weights_of_efficientnet_lite_for_keras():
+    with pytest.raises(ConfigurationError, match="Give a weights file"):
+        networks.build("efficientnet_lite0", size=SIZE, weights="imagenet")
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_b0"])

@@ -261,6 +261,11 @@ def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def estimate(found: dict[str, Any]) -> tuple[str, str]:
+    """A {"value", "interval"} as the columns of `table`."""
+    return _figure(found["value"]), _bounds(found["interval"])
+
+
 def _figure(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "not defined"
@@ -268,8 +273,11 @@ def _figure(value: float | None) -> str:
 
 
 def _interval(evaluation: dict[str, Any], key: str) -> str:
-    bounds = (evaluation.get("intervals") or {}).get(key)
-    return f"{_figure(bounds[0])} to {_figure(bounds[1])}" if bounds else ""
+    return _bounds((evaluation.get("intervals") or {}).get(key))
+
+
+def _bounds(interval: Sequence[float] | None) -> str:
+    return f"{_figure(interval[0])} to {_figure(interval[1])}" if interval else ""
 
 
 def _plain(value: Any) -> str:

@@ -17,16 +17,25 @@ from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
-from skin_model.evaluation import calibration, metrics, report
+from skin_model.evaluation import calibration, conformal, metrics, report
+from skin_model.evaluation.coverage import Sets
+from skin_model.evaluation.decisions import SENSITIVITY, SPECIFICITY, AtFixedRates
+from skin_model.evaluation.scored import Scored
 from skin_model.inference import VIEWS
 from skin_model.services import runs, teaching, training
 from skin_model.services.runs import SharedSplit, Watch
-from skin_model.taxonomy import CODES
+from skin_model.taxonomy import BY_CODE, CODES
 from skin_model.training.state import RunState, ancestors
 
-SENSITIVITY = 0.95  # for malignant calibration images, as `bundle` takes it by default
 LOGS = [f"log_p_{code}" for code in CODES]
 PROBABILITIES = [f"p_{code}" for code in CODES]
+DETAILED = {
+    "melanoma_recall_at_specificity": f"Melanomas referred at specificity {SPECIFICITY}",
+    "specificity_at_sensitivity": f"Malignant: specificity at sensitivity {SENSITIVITY}",
+    "coverage": "Prediction sets: coverage",
+    "size": "Prediction sets: classes in them, mean",
+    **{f"{code}.coverage": f"{BY_CODE[code].name}: coverage of its sets" for code in CODES},
+}
 
 
 def crossval(
@@ -223,20 +232,43 @@ def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict
     """Figures over all folds with intervals, and of each fold, at one operating point."""
     fitted_on = answered["part"] == "calibration"
     threshold = _threshold(answered[fitted_on])
-    left_out = answered[~fitted_on]
+    left_out = answered[~fitted_on].reset_index(drop=True)
+    members = _members(left_out, answered[fitted_on])
     labels, probabilities = _truth(left_out)
-    lesions = splits.lesions(left_out).to_numpy()
     together = metrics.score(labels, probabilities, threshold=threshold)
-    together["intervals"] = metrics.bootstrap(labels, probabilities, lesions, threshold=threshold)
+    together["intervals"] = metrics.bootstrap(
+        labels, probabilities, splits.lesions(left_out).to_numpy(), threshold=threshold
+    )
+    together["detailed"] = _detailed(left_out, members)
     by_fold = {}
     for name, epochs in trained.items():
-        rows = left_out[left_out["fold"] == name]
+        of_fold = (left_out["fold"] == name).to_numpy()
+        rows = left_out[of_fold]
         by_fold[name] = (
             epochs
             | {"temperature": float(rows["temperature"].iloc[0])}
             | metrics.score(*_truth(rows), threshold=threshold)
+            | {"detailed": _detailed(rows, members[of_fold])}
         )
     return {"threshold": threshold, "target_sensitivity": SENSITIVITY, "pooled": together, "folds": by_fold}
+
+
+def _members(left_out: pd.DataFrame, fitted_on: pd.DataFrame) -> np.ndarray:
+    """Which classes are in each image's prediction set, bool (N, 7), by what its fold's network says of the calibration
+    part."""
+    members = np.zeros((len(left_out), len(CODES)), dtype=bool)
+    for name, rows in left_out.groupby("fold").indices.items():
+        known = fitted_on[fitted_on["fold"] == name]
+        fitted = conformal.fit(*_truth(known), splits.lesions(known).to_numpy())
+        members[rows] = conformal.members(_truth(left_out.iloc[rows])[1], fitted)
+    return members
+
+
+def _detailed(rows: pd.DataFrame, members: np.ndarray) -> dict[str, Any]:
+    """Figures at fixed rates and of the prediction sets, each as {"value", "interval"}."""
+    labels, probabilities = _truth(rows)
+    scored = Scored.of(labels, probabilities, splits.lesions(rows).to_numpy())
+    return scored.estimates([AtFixedRates(scored), Sets(labels, members)])
 
 
 def _threshold(answered: pd.DataFrame) -> float:
@@ -265,8 +297,14 @@ def _left_out(answered: pd.DataFrame) -> pd.DataFrame:
 
 def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     """A report as lines (figure, all folds, 95 % interval, each fold in turn), the first one naming the columns."""
-    by_fold = [report.table(of_fold) for of_fold in found["folds"].values()]
+    by_fold = [report.table(of_fold) + _detailed_rows(of_fold) for of_fold in found["folds"].values()]
     lines = [("figure", "all folds", "95 % interval", *found["folds"])]
-    for number, (name, value, interval) in enumerate(report.table(found["pooled"])):
-        lines.append((name, value, interval, *(table[number][1] for table in by_fold)))
+    for number, (name, *values) in enumerate(report.table(found["pooled"]) + _detailed_rows(found["pooled"])):
+        lines.append((name, *values, *(table[number][1] for table in by_fold)))
     return lines
+
+
+def _detailed_rows(of: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Rows as those of `report.table`; none for figures kept by an earlier version."""
+    found = of.get("detailed") or {}
+    return [(name, *report.estimate(found[key])) for key, name in DETAILED.items() if key in found]
