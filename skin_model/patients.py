@@ -107,4 +107,8 @@ class PatientPart:
 
     def logits(self, patients: Sequence[Patient]) -> np.ndarray:
         """What each patient adds to a picture's logits, float64 (N, K)."""
-        return np.maximum(encode(patients, self.columns).astype(np.float64) @ self.hidden, 0) @ self.output
+        return self.of_encoded(encode(patients, self.columns))
+
+    def of_encoded(self, patients: np.ndarray) -> np.ndarray:
+        """The same of patients as `encode` returns them, (N, width)."""
+        return np.maximum(patients.astype(np.float64) @ self.hidden, 0) @ self.output

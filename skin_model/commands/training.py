@@ -111,7 +111,6 @@ def _train(options: argparse.Namespace) -> int:
             config=config,
             guard=options.guard,
             on_check=progress.check,
-            on_answer=progress.answer,
             on_batch=progress.batch,
             on_epoch=progress.epoch,
         )

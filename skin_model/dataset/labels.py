@@ -5,8 +5,6 @@ import pandas as pd
 
 from skin_model.taxonomy import BY_CODE, CODES, DIAGNOSES
 
-TAUGHT = tuple(f"taught_{code}" for code in CODES)  # columns of what teachers say of an image
-
 
 def class_indices(dx: pd.Series) -> np.ndarray:
     """Softmax index of each diagnosis, int (N,)."""

@@ -1,7 +1,7 @@
 """Batches for training and validation from image files, without TensorFlow; any Keras back end can take them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,31 @@ from skin_model.patients import encode, forget
 
 READERS = min(8, os.cpu_count() or 2)  # threads that decode ahead of the network
 _MIXING, _FORGETTING = 1, 2  # streams of their own: [seed, epoch, position] is that of an image's view
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What is learned from other networks beside the labels.
+
+    Attributes:
+        answer: images float32 (B, s, s, 3) just as they are learned from, and patients float32 (B, M) or None -> log
+            probabilities (B, T, K) of T teachers.
+        trusted: float32 (N, T): what each teacher counts for each image; a row's sum is 1.
+        share: of the target; the label has the rest.
+    """
+
+    answer: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    trusted: np.ndarray
+    share: float
+
+    def targets(
+        self, labels: np.ndarray, images: np.ndarray, patients: np.ndarray | None, trusted: np.ndarray
+    ) -> np.ndarray:
+        """Labels (B, K) and what the teachers, each trusted (B, T) so much, make of a batch, float32 (B, K)."""
+        mean = np.einsum("bt,btk->bk", trusted, self.answer(images, patients))
+        said = np.exp(mean - mean.max(axis=1, keepdims=True))
+        said /= said.sum(axis=1, keepdims=True)
+        return ((1 - self.share) * labels + self.share * said).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,7 @@ class Batches:
         patients: of the images, for networks that take `columns` of them as second input.
         columns: of `patients.encode`; none for networks that take images alone.
         masks: files of the lesions' masks, None where there is none, for networks that are told them in training.
+        teaching: other networks to learn from.
         multiple: an epoch has a multiple of so many images, leaving out the last ones of its order.
     """
 
@@ -57,6 +83,7 @@ class Batches:
     patients: Sequence[Patient] = ()
     columns: tuple[str, ...] = ()
     masks: Sequence[Path | None] = ()
+    teaching: Teaching | None = None
     multiple: int = 1
 
     @property
@@ -114,14 +141,19 @@ class Batches:
         parts = [views[..., :3], self.targets[rows], self.weights[rows]]
         if self.columns:
             parts.append(self._patients(rows, np.random.default_rng([self.seed, epoch, number, _FORGETTING])))
+        if self.teaching:
+            parts.append(self.teaching.trusted[rows])
         if self.mix != "none":
             parts = blend(self.mix, parts, np.random.default_rng([self.seed, epoch, number, _MIXING]))
-        images, targets, weights, *patient = parts
-        given = {"image": images} | ({"patient": patient[0]} if patient else {})
+        images, targets, weights, *others = parts
+        patient = others.pop(0) if self.columns else None
+        if self.teaching:
+            targets = self.teaching.targets(targets, images, patient, others[0])
+        given = {"image": images} | ({} if patient is None else {"patient": patient})
         if self.masks:
             outputs = ("output", "outside")
             return given | {"mask": views[..., 3:]}, dict.fromkeys(outputs, targets), dict.fromkeys(outputs, weights)
-        return (given if patient else images), targets, weights
+        return (images if patient is None else given), targets, weights
 
     def _patients(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What the network is told of the patients: in training often less than is known."""

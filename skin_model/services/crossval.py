@@ -87,7 +87,7 @@ def crossval(
         def train(of_fold: TrainingConfig, folder: Path = folder) -> RunState:
             return training.train(
                 data=data, folder=folder, config=of_fold, split=shared.file, resume=(folder / "run.json").exists(),
-                guard=False, on_answer=watch.answer, on_batch=watch.batch, on_epoch=watch.epoch,
+                guard=False, on_batch=watch.batch, on_epoch=watch.epoch,
             )  # fmt: skip  # guarded once for all of them
 
         trained[name] = fold(

@@ -95,7 +95,6 @@ def trained(
         split=folder / "split.csv",
         resume=begun,
         on_check=telling.check,
-        on_answer=telling.answer,
         on_batch=on_batch,
         on_epoch=on_epoch,
     )

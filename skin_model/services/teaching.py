@@ -1,27 +1,27 @@
 """Several finished trainings as teachers of one: a small network learns what their average says (distillation).
 
-Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.  An image's teachers are those that
-never learned from it, where there are some: on what it has learned by heart, a network repeats the label.
+Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.  The teachers see the very view of an
+image that is learned from (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR
+2022), and it is taught by those that never learned from it, where there are some: what it knows by heart, a network
+only repeats.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
+import cv2
 import numpy as np
 import pandas as pd
 
-from skin_model import conversion, files, imaging, networks
-from skin_model.dataset.labels import TAUGHT
+from skin_model import conversion, imaging, networks
+from skin_model.dataset.pipeline import Teaching
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
-from skin_model.evaluation import calibration
 from skin_model.inference import to_logits, turned
 from skin_model.patients import PatientPart, of_table
 from skin_model.services import prediction
 from skin_model.training.state import RunState, lineage, read_state
-
-VIEWS = 2  # averaged per teacher
-_KEPT = "teachers.csv"
 
 OnAnswer = Callable[[int, int], None]  # (images answered, images in all)
 
@@ -55,30 +55,39 @@ def _check_one(state: RunState, teacher: Path, config: TrainingConfig, fingerpri
         )
 
 
-def with_teachers(rows: pd.DataFrame, config: TrainingConfig, folder: Path, on_answer: OnAnswer) -> pd.DataFrame:
-    """The training rows with the teachers' probabilities in columns `TAUGHT`; kept in the run's folder.
+def teaching(rows: pd.DataFrame, config: TrainingConfig) -> Teaching:
+    """What a configuration's teachers have to say of the training rows, which have a column `part`.
 
-    Args:
-        rows: with columns image_id, part, path, age, sex and localization.
-        config: names the teachers.
-        folder: of the run that is taught.
-        on_answer: told of progress.
+    A teacher that takes the patient is told what the learner is told, if both take the same columns; else nothing.
     """
-    kept = folder / _KEPT
-    if kept.is_file():
-        known = pd.read_csv(kept, dtype={"image_id": str, "teachers": str}).set_index("image_id")
-        if set(rows["image_id"]) <= set(known.index) and set(known["teachers"]) == {config.teachers}:
-            return rows.join(known.loc[rows["image_id"], list(TAUGHT)].astype(np.float32).set_axis(rows.index))
-    teachers = config.teacher_runs
-    met = np.stack([rows["part"] != read_state(run).config.validation for run in teachers], axis=1)  # (N, teachers)
-    logits = np.stack([answers(run, rows, VIEWS, on_answer) for run in teachers], axis=1)  # (N, teachers, 7)
+    teachers = [_Teacher(run, config) for run in config.teacher_runs]
+    met = np.stack([rows["part"] != read_state(run).config.validation for run in config.teacher_runs], axis=1)
     counts = np.where(met.all(axis=1, keepdims=True), 1.0, ~met)
-    mean = np.einsum("nt,ntk->nk", counts / counts.sum(axis=1, keepdims=True), logits)
-    taught = pd.DataFrame(calibration.softmax(mean, 1.0), rows.index, columns=list(TAUGHT))
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.whole(kept) as partial:
-        taught.assign(image_id=rows["image_id"], teachers=config.teachers).to_csv(partial, index=False)
-    return rows.join(taught)
+    return Teaching(
+        answer=lambda images, patients: np.stack([teacher(images, patients) for teacher in teachers], axis=1),
+        trusted=(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32),
+        share=config.teacher_share,
+    )
+
+
+class _Teacher:
+    """A finished network that is asked about batches; by one thread at a time, for memory's sake."""
+
+    def __init__(self, run: Path, config: TrainingConfig) -> None:
+        trained = conversion.load_keras(run / "best.keras")
+        self._model = networks.picture_part(trained)
+        part = PatientPart.of(trained, read_state(run).config.columns)
+        self._part = part if part and part.columns == config.columns else None
+        self._lock = Lock()
+
+    def __call__(self, images: np.ndarray, patients: np.ndarray | None) -> np.ndarray:
+        """Log probabilities (B, 7), but for what all classes share, of images (B, s, s, 3) of any size."""
+        size = self._model.input_shape[1]
+        if images.shape[1] != size:
+            images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+        with self._lock:
+            logits = to_logits(np.asarray(self._model.predict_on_batch(images)))
+        return logits if patients is None or self._part is None else logits + self._part.of_encoded(patients)
 
 
 def answers(run: Path, rows: pd.DataFrame, views: int, on_answer: OnAnswer) -> np.ndarray:

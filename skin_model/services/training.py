@@ -19,7 +19,6 @@ def train(
     resume: bool = False,
     guard: bool = True,
     on_check: Callable[[int, int], None] | None = None,
-    on_answer: teaching.OnAnswer = lambda *_: None,
     on_batch: run.OnBatch | None = None,
     on_epoch: run.OnEpoch | None = None,
 ) -> run.RunState:
@@ -33,7 +32,6 @@ def train(
         resume: go on with the run in `folder`.
         guard: refuse a split that leaks; off only to measure what a leak does.
         on_check: told of (images done, images in all) while the guard compares pixels.
-        on_answer: told of (images done, images in all) while each teacher is asked.
         on_batch, on_epoch: told of progress.
 
     Raises:
@@ -62,14 +60,13 @@ def train(
         if not (folder / "run.json").exists():
             splits.write(parts, kept)
         learned = rows[part.str.startswith("fold") & (part != config.validation)]
-        if config.teachers:
-            learned = teaching.with_teachers(learned, config, folder, on_answer)
         return run.train(
             config=config,
             training=learned,
             validation=rows[part == config.validation] if validated else None,
             folder=folder,
             split=splits.fingerprint(parts),
+            teaching=teaching.teaching(learned, config) if config.teachers else None,
             resume=resume,
             on_batch=on_batch,
             on_epoch=on_epoch,

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from skin_model import files, networks, patients
-from skin_model.dataset.labels import TAUGHT, class_counts, loss_weights, oversampled, targets
-from skin_model.dataset.pipeline import Batches, as_keras
+from skin_model.dataset.labels import class_counts, loss_weights, oversampled, targets
+from skin_model.dataset.pipeline import Batches, Teaching, as_keras
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
 from skin_model.training import attention, devices, last_layer
@@ -38,6 +38,7 @@ def train(
     validation: pd.DataFrame | None,
     folder: Path,
     split: str,
+    teaching: Teaching | None = None,
     resume: bool = False,
     on_batch: OnBatch | None = None,
     on_epoch: OnEpoch | None = None,
@@ -46,11 +47,12 @@ def train(
 
     Args:
         config: all settings.
-        training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization; the
-            first one with `teachers` also `TAUGHT`.  Without validation the last epoch is the best.
+        training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization.
+            Without validation the last epoch is the best.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written; the caller sees to it that
             no other process does so too.
         split: fingerprint of the split; a resumed run must have the same.
+        teaching: of the rows of `training`.
         resume: go on from the folder's last finished epoch.
         on_batch, on_epoch: told of progress.
 
@@ -60,7 +62,7 @@ def train(
     state = _start(config, folder, split, resume)
     if state.finished and not _checkpoint(folder, state.epoch).exists():
         return _refit(state, folder, training, validation, on_batch)
-    train_batches = _batches(config, training)
+    train_batches = _batches(config, training, teaching)
     val_batches = None if validation is None else _batches(config, validation, validate=True)
     import cv2
     import keras
@@ -126,7 +128,9 @@ def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> Ru
     return RunState(config, split)
 
 
-def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False) -> Batches:
+def _batches(
+    config: TrainingConfig, table: pd.DataFrame, teaching: Teaching | None = None, validate: bool = False
+) -> Batches:
     empty = [code for code, n in class_counts(table).items() if n == 0]
     if empty:
         part = "validation" if validate else "training"
@@ -140,9 +144,6 @@ def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False
         )  # fmt: skip
     shares = None
     rows = np.arange(len(table))
-    if config.teachers:
-        share = config.teacher_share
-        truth = ((1 - share) * truth + share * table[list(TAUGHT)].to_numpy()).astype(np.float32)
     if config.balance == "sampling":
         shares = loss_weights(table["dx"], "class-weights").astype(float)
         shares /= shares.sum()
@@ -162,6 +163,7 @@ def _batches(config: TrainingConfig, table: pd.DataFrame, validate: bool = False
         patients=[known[row] for row in rows] if known else known,
         columns=config.columns,
         masks=_masks(table.iloc[rows]) if config.attention else (),
+        teaching=teaching and replace(teaching, trusted=teaching.trusted[rows]),
     )
 
 
