@@ -13,7 +13,8 @@ WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "errors", "settings", "files", "skin_model"}
-LEARNING = {"imaging", "decoding", "dicom", "backbones", "networks", "bundle", "conversion", "inference", "patients"}
+LEARNING = {"imaging", "decoding", "dicom", "bundle", "conversion", "inference", "patients"}
+LEARNING |= {"backbones", "efficientnet_lite", "networks"}
 LEARNING |= {
     "dataset",
     "training",

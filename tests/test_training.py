@@ -11,6 +11,7 @@ import pytest
 from skin_model import cli, files, networks
 from skin_model.dataset import splits
 from skin_model.dataset.labels import loss_weights, targets
+from skin_model.dataset.pipeline import Batches
 from skin_model.entities import OPTIMIZERS, EpochRecord, TrainingConfig
 from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
 from skin_model.services import training
@@ -313,7 +314,12 @@ def test_a_last_training_learns_from_every_fold_without_a_figure_and_survives_a_
 ):
     met: list[set[Path]] = []
     make = run._batches
-    monkeypatch.setattr(run, "_batches", lambda config, table: met.append(set(table["path"])) or make(config, table))
+
+    def noted(config: TrainingConfig, table: pd.DataFrame, *more: object) -> Batches:
+        met.append(set(table["path"]))
+        return make(config, table, *more)
+
+    monkeypatch.setattr(run, "_batches", noted)
     places = {"data": drawn_data, "config": on_all_folds, "split": split_file}
 
     def kill(*_: object) -> None:
