@@ -83,7 +83,9 @@ body:has(.stFileChip[aria-invalid="true"]) :is(.st-key-result, .st-key-refused) 
   .st-key-first [data-testid="stFileUploaderDropzone"] { min-height: 5rem; }
   [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
   [data-testid="stMarkdownContainer"] { overflow-wrap: anywhere; }
-  [data-testid="stMarkdownContainer"] :is(th, td) { padding: 0.25rem 0.35rem; font-size: 0.85rem; }
+  [data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; }
+  [data-testid="stMarkdownContainer"] :is(th, td) { padding: 0.25rem 0.3rem; font-size: 0.8rem;
+    overflow-wrap: break-word; hyphens: auto; }
 }
 </style>"""
 
