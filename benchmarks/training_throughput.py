@@ -35,7 +35,8 @@ def configuration(made: Bundle, epochs: int, folder: Path) -> TrainingConfig:
     known = {field.name for field in fields(TrainingConfig)}
     own = TrainingConfig(**{k: v for k, v in made.manifest.training.items() if k in known})
     folder.mkdir()
-    write_state(RunState(replace(own, weights=None), SPLIT), folder)  # a training asks where its weights come from
+    # a training asks where its weights come from
+    write_state(RunState(replace(own, weights=None, frozen=0.0), SPLIT), folder)
     weights = str(shutil.copyfile(made.path("network.keras"), folder / "best.keras"))
     return replace(
         own, epochs=epochs, weights=weights, augmentation="standard", patience=1000, warmup_epochs=0.0, freeze_epochs=0,
