@@ -291,6 +291,7 @@ def test_each_bad_file_gets_its_own_sentence_and_the_next_good_one_its_answer(
     expect(tab.get_by_text(name).filter(visible=True).first).to_be_visible()
     expect(tab.locator(".st-key-result").filter(visible=True)).to_have_count(0)
     expect_no_fault(tab)
+    expect_settled(tab)  # until then the uploader of the empty page may still be there, on its way out
     give(tab, good)
     map_of(tab, good.name)
     expect(refusal).to_have_count(0)
