@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from installed import until
 
+from skin_model import settings
 from skin_model.errors import JobError, StoreError
 from skin_model.jobs import queue
 from skin_model.store import database, records
@@ -163,6 +165,36 @@ def test_a_living_worker_takes_over_from_a_dead_one(home: Path, two: list[subpro
     assert whose("a", two) is not dead
 
 
+def put_to_sleep(process: subprocess.Popen[bytes]) -> None:
+    """Freeze a process between two transactions: inside one it would keep its locks, and nobody could take over."""
+
+    def frozen() -> bool:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        if any(locked(address) for address in {settings.load().database, settings.load().jobs}):
+            process.send_signal(signal.SIGCONT)
+            return False
+        return True
+
+    until(frozen, "a moment between two transactions")
+
+
+def locked(address: str) -> bool:
+    """Whether somebody has held a database's locks for longer than anybody awake does."""
+    engine = sa.create_engine(address, connect_args={"timeout": 1} if address.startswith("sqlite") else {})
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                held = "backend_xid IS NOT NULL AND state_change < now() - interval '0.3 seconds'"
+                return bool(connection.exec_driver_sql(f"SELECT 1 FROM pg_stat_activity WHERE {held}").first())
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return False
+    except sa.exc.OperationalError:
+        return True
+    finally:
+        engine.dispose()
+
+
 def test_a_worker_that_was_only_asleep_stops_itself_when_it_wakes(
     home: Path, two: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -170,7 +202,7 @@ def test_a_worker_that_was_only_asleep_stops_itself_when_it_wakes(
     queue.enqueue(kind="count", order=order, job="a")
     until(lambda: written(order), "an epoch")
     asleep, token = whose("a", two), written(order)[0][1]
-    asleep.send_signal(signal.SIGSTOP)
+    put_to_sleep(asleep)
     until(lambda: written(order)[-1][1] != token, "another to take over")
     asleep.send_signal(signal.SIGCONT)
     until(over("a"), "the end")
