@@ -151,7 +151,8 @@ def _loaded(application: Any, size: int, weights: str, partial_end: str | None) 
         if named is None:
             raise
         raise ConfigurationError(
-            f"The ImageNet weights could not be downloaded ({error}). Give a weights file, or start without weights."
+            f"The ImageNet weights could not be downloaded ({error}). Give a weights file, or start without weights. "
+            "To download them again, first remove what an interrupted download may have left in ~/.keras/models."
         ) from error
     if named is None:
         _load_partly(base, weights, partial_end)
@@ -172,7 +173,7 @@ def _load_partly(base: Any, weights: str, end: str | None) -> None:
                 if len(file.get("layers", ())) == len(upto.layers):
                     target = upto
         target.load_weights(weights)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # h5py's last one: parts of the file were never written
         raise ConfigurationError(
             f"The weights in {weights} do not fit {base.name}, or are damaged or incomplete: {error}. "
             "Name a file of this network, or download it again."

@@ -101,6 +101,18 @@ def test_a_comma_too_many_at_the_end_of_each_row_does_not_shift_the_columns(tmp_
     pd.testing.assert_frame_equal(ham10000.read(tmp_path).table, plain)
 
 
+@pytest.mark.parametrize("place", [0, 3, 7])
+def test_a_further_column_such_as_dataset_in_newer_copies_of_the_metadata_does_not_change_the_table(tmp_path, place):
+    make_ham10000(tmp_path, make_rows())
+    plain = ham10000.read(tmp_path).table
+    rows = [[*row[:place], cell, *row[place:]] for row, cell in zip(make_rows(), ["vidir_modern", ""] * 7, strict=True)]
+    header = [*HEADER[:place], "dataset", *HEADER[place:]]
+    write_table(tmp_path / "HAM10000_metadata.csv", rows, header)
+
+    pd.testing.assert_frame_equal(ham10000.read(tmp_path).table, plain)
+    assert ham10000.validate(tmp_path) == []
+
+
 def test_masks_are_found_where_there_are_any_and_are_not_taken_for_images(tmp_path):
     make_ham10000(tmp_path, make_rows())
     draw_image(tmp_path / "HAM10000_segmentations_lesion_tschandl" / "I03_segmentation.png", seed=99)

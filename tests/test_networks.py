@@ -1,7 +1,10 @@
 """Every network that can be trained, from its first step to its serving form."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from urllib.error import ContentTooShortError, URLError
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from skin_model.errors import ConfigurationError
 from skin_model.explain.activation import Head
 from skin_model.inference import Classifier
 from skin_model.patients import encode
+from skin_model.services import training
+from skin_model.training import state
 from skin_model.training.schedules import freeze_first
 
 SIZE = 64
@@ -226,6 +231,19 @@ def test_weights_of_an_earlier_training_start_another_at_another_size(squares, t
         np.testing.assert_array_equal(old, new)
 
 
+def test_a_training_at_a_larger_size_goes_on_from_one_at_a_smaller(trained, drawn_data, split_file, tiny, tmp_path):
+    """At 72 pixels, as at 64, four poolings leave 4 x 4 positions; another seed would draw other first weights."""
+    config = replace(tiny, size=72, epochs=1, learning_rate=1e-5, seed=1, weights=str(trained / "best.keras"))
+
+    assert training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file).finished
+
+    assert [stage.config.size for stage in state.lineage(tmp_path)] == [64, 72]
+    before, after = (conversion.load_keras(folder / "best.keras") for folder in (trained, tmp_path))
+    assert after.input_shape == (None, 72, 72, 3)
+    for old, new in zip(before.trainable_weights, after.trainable_weights, strict=True):
+        assert 0 < np.abs(old.numpy() - new.numpy()).max() < 1e-3
+
+
 def test_public_weights_fill_the_backbone_whether_complete_or_without_the_last_block(tmp_path):
     import keras
 
@@ -299,3 +317,68 @@ def test_a_weights_file_of_another_backbone_is_refused_by_name(tmp_path):
     networks.build("custom_cnn", size=SIZE).save_weights(path)
     with pytest.raises(ConfigurationError, match=r"other\.weights\.h5 do not fit"):
         networks.build("mobilenet_v2", size=SIZE, weights=str(path))
+
+
+@pytest.mark.parametrize(("name", "application"), [("mobilenet", "MobileNet"), ("mobilenet_v2", "MobileNetV2")])
+@pytest.mark.parametrize("rest", ["missing", "reserved"])  # some download tools reserve the whole file at once
+def test_public_weights_whose_download_stopped_half_way_are_refused_by_name(name, application, rest, tmp_path):
+    import keras
+
+    path = tmp_path / "public.weights.h5"
+    getattr(keras.applications, application)(input_shape=(SIZE, SIZE, 3), include_top=False, weights=None).save_weights(
+        path
+    )
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    path.write_bytes(whole[:half] + (bytes(len(whole) - half) if rest == "reserved" else b""))
+    with pytest.raises(ConfigurationError, match=r"public\.weights\.h5 .*damaged or incomplete.* download it again"):
+        networks.build(name, size=SIZE, weights=str(path))
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch) -> Callable[[Exception | None], list[str]]:
+    """Lets every download of Keras stop half-way with an error, or for None as a kill would leave it; lists them."""
+
+    def stop(error: Exception | None) -> list[str]:
+        asked: list[str] = []
+
+        def retrieve(origin: str, target: str, *_: object) -> None:
+            asked.append(origin)
+            Path(target).write_bytes(b"\x89HDF\r\n\x1a\n")
+            if error:
+                raise error
+
+        monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", retrieve)
+        monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+        return asked
+
+    return stop
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (URLError("Name or service not known"), r"URL fetch failure .* Name or service not known"),
+        (ContentTooShortError("got only 5 out of 10 bytes", b""), r"URL fetch failure .* got only 5 out of 10 bytes"),
+        (ConnectionResetError("Connection reset by peer"), "Connection reset by peer"),
+    ],
+)
+def test_imagenet_weights_that_cannot_be_downloaded_end_in_a_sentence_and_are_asked_for_again(
+    downloads, error, sentence
+):
+    asked = downloads(error)
+    for attempts in (1, 2):
+        with pytest.raises(ConfigurationError, match=rf"not be downloaded \({sentence}\)\. Give a weights file, or"):
+            networks.build("mobilenet", size=128, weights="imagenet")
+        assert len(asked) == attempts
+
+
+def test_what_a_killed_download_of_imagenet_weights_left_is_to_be_removed(downloads):
+    """Keras takes the file for whole, so it never asks again."""
+    asked = downloads(None)
+    for _ in range(2):
+        with pytest.raises(
+            ConfigurationError, match=r"file.* Give a weights file, .* first remove .* ~/\.keras/models"
+        ):
+            networks.build("mobilenet", size=128, weights="imagenet")
+    assert len(asked) == 1

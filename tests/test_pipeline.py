@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from skin_model import imaging
 from skin_model.dataset.pipeline import Batches, as_keras
@@ -93,6 +94,31 @@ def test_validation_keeps_the_files_order_in_every_epoch(source):
     validation = replace(source, ordered=True, augmentation="none")
     assert list(validation.order(0)) == list(validation.order(9)) == list(range(21))
     assert_same(epoch_of(validation, 0), epoch_of(validation, 9))
+
+
+def test_pictures_of_every_shape_and_size_make_one_epoch_and_their_masks_stay_on_the_lesions(tmp_path):
+    """Each lesion is white on black, off the centre, so that the picture itself says where its mask belongs."""
+    shapes = [(110, 150), (150, 110), (120, 120), (900, 1200), (1201, 899), (101, 404), (100, 100)]
+    paths, masks = ([tmp_path / f"{kind}{i}.png" for i in range(len(shapes))] for kind in ("image", "mask"))
+    for (height, width), *files in zip(shapes, paths, masks, strict=True):
+        pixels = np.zeros((height, width), np.uint8)
+        y, x, side = height // 2, width // 2, min(height, width)
+        pixels[y - side // 3 : y + side // 8, x - side // 4 : x + side // 5] = 255
+        for path, made in zip(files, (np.dstack([pixels] * 3), pixels), strict=True):
+            Image.fromarray(made).save(path)
+    mixed = Batches(
+        paths, np.eye(7, dtype=np.float32), np.ones(7, np.float32), 48, 4, "strong", 5, masks=[*masks[:-1], None]
+    )
+
+    batches = [epoch_of(mixed, 2), epoch_of(replace(mixed, ordered=True, augmentation="none"), 0)]
+
+    for epoch, order in zip(batches, (mixed.order(2), np.arange(7)), strict=True):
+        images, given = (np.concatenate([inputs[name] for inputs, *_ in epoch]) for name in ("image", "mask"))
+        assert (images.shape, given.shape) == ((7, 48, 48, 3), (7, 48, 48, 1))
+        white = images.mean(axis=3) > 0.5
+        assert ((white.mean((1, 2)) > 0.03) & (white.mean((1, 2)) < 0.5)).all()
+        for row, seen, mask in zip(order, white, given[..., 0], strict=True):
+            assert np.mean(seen == (mask > 0.5)) > 0.97 if row < 6 else (mask == 1).all()
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])

@@ -1,13 +1,14 @@
-"""Calibration figures against scikit-learn, against bins made by hand, and on models known to be calibrated or not."""
+"""Calibration figures against scikit-learn and MAPIE, bins made by hand, and models known to be calibrated or not."""
 
 import json
 
 import numpy as np
 import pytest
+from mapie.metrics.calibration import expected_calibration_error
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from skin_model.evaluation import reliability
+from skin_model.evaluation import metrics, reliability
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES
 
@@ -34,6 +35,26 @@ def test_brier_scores_are_scikit_learns():
     assert found["malignant.brier"]["value"] == pytest.approx(
         brier_score_loss(scored.malignant, scored.malignant_probability)
     )
+
+
+@pytest.mark.parametrize("power", [1.0, 3.0])
+def test_calibration_errors_are_mapies(power):
+    """Of 450 rows, which 15 bins share equally; MAPIE cuts rows into bins as they come, so it is given them sorted."""
+
+    def mapies(probability, hits):
+        order = np.argsort(probability)
+        return expected_calibration_error(hits[order], probability[order], num_bins=15, split_strategy="array split")
+
+    scored = drawn(4, 450, power)
+    truth, exact = scored.labels, scored.probabilities
+    expected = {
+        "ece": mapies(exact.max(axis=1), exact.argmax(axis=1) == truth),
+        "classwise_ece": np.mean([mapies(exact[:, index], truth == index) for index in range(7)]),
+        "malignant.ece": mapies(scored.malignant_probability, scored.malignant),
+    }
+    found = reliability.calibration(scored)
+    assert {key: found[key]["value"] for key in expected} == pytest.approx(expected)
+    assert metrics.score(truth, exact, threshold=0.5)["ece"] == pytest.approx(expected["ece"])
 
 
 def test_the_class_wise_error_is_the_mean_over_classes_of_the_gaps_in_bins_of_equal_mass(calibrated):

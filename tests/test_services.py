@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import shutil
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from skin_model import bundle, cli, imaging, settings
+from skin_model.dataset import ham10000
 from skin_model.dataset.corruptions import CORRUPTIONS
 from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
@@ -202,6 +204,46 @@ def test_a_report_is_written_whole_beside_the_figures_of_the_json(made, classifi
     assert written["details"]["operating_points"] == in_the_bundle["operating_points"]
     assert written["details"]["prediction_sets"] == in_the_bundle["prediction_sets"]
     assert made.manifest.model_version in (folder / "report.html").read_text()
+
+
+def write_shape(path: Path, shape: str, folder: Path) -> None:
+    """Write a picture in another shape with the same square in its middle."""
+    with Image.open(path) as image:
+        width, height = image.size
+        left = (width - height) // 2
+        shapes = {
+            "as it is": image,
+            "square": image.crop((left, 0, left + height, height)),
+            "portrait": image.crop((left, -left, left + height, height + left)),
+            "wide": image.crop((-width, 0, 2 * width, height)),
+            "large": image.resize((3 * width, 3 * height), Image.Resampling.NEAREST),
+        }
+        shapes[shape].save(folder / f"{path.stem}.png")
+
+
+def test_a_folder_of_pictures_of_every_shape_and_size_is_judged_by_their_middle_squares(
+    classifier, test_part, tmp_path
+):
+    labels = tmp_path / "labels.csv"
+    test_part[["image_id", "lesion_id", "dx"]].to_csv(labels, index=False)
+    known = []
+    for shapes in (["as it is"], ["square", "portrait", "as it is", "wide", "large"]):
+        images, masks = tmp_path / shapes[-1], tmp_path / shapes[-1] / "segmentations"
+        masks.mkdir(parents=True)
+        for number, row in enumerate(test_part.itertuples()):
+            write_shape(row.path, shapes[number % len(shapes)], images)
+            write_shape(row.mask, shapes[number % len(shapes)], masks)
+        table = ham10000.read_labelled(images, labels).table
+        known.append(evaluation.answer(classifier=classifier, table=table, with_looks=True))
+    report = evaluation.evaluate(classifier=classifier, images=images, labels=labels, report_folder=tmp_path / "report")
+
+    assert report["n"] == len(test_part)
+    plain, mixed = known
+    assert abs(plain.logits - mixed.logits).max() < 0.3 * plain.logits.std(axis=0).max()
+    looks = [pair for pair in zip(plain.looks, mixed.looks, strict=True) if None not in pair]
+    assert len(looks) > 20
+    for one, other in looks:
+        assert astuple(other) == pytest.approx(astuple(one), abs=0.05)
 
 
 @pytest.fixture

@@ -165,6 +165,17 @@ def test_a_split_that_would_mislead_is_refused_with_examples(tmp_path, lines, me
         splits.read(path)
 
 
+def test_a_split_with_notes_beside_its_rows_is_the_same_split(tmp_path):
+    split = splits.draw(make_table([[2] * 9] * 7, unknown_singles=True), seed=1)
+    noted = split.assign(note=["seen twice, blurred", ""] * (len(split) // 2))
+    noted[["note", *splits.COLUMNS]].to_csv(tmp_path / "split.csv", index=False)
+
+    back = splits.read(tmp_path / "split.csv")
+
+    pd.testing.assert_frame_equal(back, split)
+    assert splits.fingerprint(back) == splits.fingerprint(split)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [(None, "cannot be read"), ("", "cannot be read"), ("image_id,dx\nA,mel\n", "lesion_id, part")],
