@@ -74,12 +74,13 @@ def _copy(former: Path, mine: Path) -> None:
         before = (former / "run.json").read_bytes()
         state = read_state(former)
         epoch = state.epoch
-        wanted = ["run.json", "split.csv", "best.keras", "history.csv", f"checkpoint-{epoch:04d}.keras"]
-        for name in wanted:
+        checkpoint = f"checkpoint-{epoch:04d}.keras"
+        # the checkpoint first: once it is gone, `best.keras` is that of the last epoch
+        for name in (checkpoint, "run.json", "split.csv", "best.keras", "history.csv"):
             if (former / name).is_file():
                 shutil.copyfile(former / name, partial / name)
         if (former / "run.json").read_bytes() == before and (
-            state.finished or not epoch or (partial / wanted[-1]).is_file()
+            state.finished or not epoch or (partial / checkpoint).is_file()
         ):
             os.replace(partial, mine)
             return
