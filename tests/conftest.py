@@ -117,6 +117,22 @@ def binary_made(drawn_data: Path, binary_run: Path, tmp_path_factory: pytest.Tem
     return models.make_bundle(data=drawn_data, run=binary_run, out=tmp_path_factory.mktemp("models") / "binary")
 
 
+@pytest.fixture(scope="session")
+def refit_settings(tiny: TrainingConfig) -> TrainingConfig:
+    """Settings of a training whose last layer is fitted anew."""
+    return replace(tiny, epochs=2, refit=0.5, metadata="age,sex")
+
+
+@pytest.fixture(scope="session")
+def refitted(
+    drawn_data: Path, split_file: Path, refit_settings: TrainingConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of such a training, finished; read-only for tests."""
+    folder = tmp_path_factory.mktemp("runs") / "refitted"
+    training.train(data=drawn_data, folder=folder, config=refit_settings, split=split_file)
+    return folder
+
+
 @pytest.fixture
 def copied(made: Bundle, tmp_path: Path) -> Callable[[], Path]:
     """Copies the model to a folder that a test may damage; called again, it restores it."""

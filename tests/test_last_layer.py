@@ -1,6 +1,7 @@
 """The last layer fitted anew after the last epoch."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from skin_model import imaging, networks
 from skin_model.conversion import load_keras
 from skin_model.dataset.labels import loss_weights
+from skin_model.dataset.pipeline import Batches
 from skin_model.entities import TrainingConfig
 from skin_model.errors import TrainingError
 from skin_model.services import models, training
@@ -19,29 +21,15 @@ from skin_model.training import attention, last_layer, run
 from skin_model.training.state import read_state
 from skin_model.training.validation import judge
 
-PENALTY = 0.5
-
-
-@pytest.fixture(scope="module")
-def settings(tiny) -> TrainingConfig:
-    return replace(tiny, epochs=2, refit=PENALTY, metadata="age,sex")
-
-
-@pytest.fixture(scope="module")
-def refitted(settings, drawn_data, split_file, tmp_path_factory):
-    """The folder and the outcome of a training whose last layer was fitted anew."""
-    folder = tmp_path_factory.mktemp("refitted")
-    return folder, training.train(data=drawn_data, folder=folder, config=settings, split=split_file)
-
 
 def weights(folder) -> list[np.ndarray]:
     return load_keras(folder / "best.keras").get_weights()
 
 
-def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, parts):
+def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, refit_settings, parts):
     import keras
 
-    model = load_keras(refitted[0] / "best.keras")
+    model = load_keras(refitted / "best.keras")
     layer = model.get_layer("picture_logits")
     rows = parts[parts.part == "fold1"]
     squares = [imaging.centre(imaging.fit(imaging.read(path).pixels, 64)) for path in rows["path"]]
@@ -51,7 +39,7 @@ def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, 
     counts = loss_weights(rows["dx"], "sqrt-class-weights").astype(float)
     known = make_pipeline(
         StandardScaler(with_mean=False),
-        LogisticRegression(C=1 / (PENALTY * counts.sum()), fit_intercept=False, max_iter=1000),
+        LogisticRegression(C=1 / (refit_settings.refit * counts.sum()), fit_intercept=False, max_iter=1000),
     )
     known.fit(embeddings.astype(float), rows["dx"].map(CODES.index), logisticregression__sample_weight=counts)
     expected = known.predict_proba(embeddings.astype(float))
@@ -60,22 +48,21 @@ def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, 
     assert not layer.get_weights()[1].any()
 
 
-def test_its_figures_stand_in_the_run_and_the_patient_still_counts(refitted, settings, parts):
-    folder, state = refitted
-    kept = load_keras(folder / "best.keras")
-    figures = judge(kept, run._batches(settings, parts[parts.part == "fold0"], validate=True))
+def test_its_figures_stand_in_the_run_and_the_patient_still_counts(refitted, refit_settings, parts):
+    state, kept = read_state(refitted), load_keras(refitted / "best.keras")
+    figures = judge(kept, run._batches(refit_settings, parts[parts.part == "fold0"], validate=True))
     assert state.refitted["val_loss"] == pytest.approx(figures.val_loss, abs=1e-6)
     assert state.refitted["val_loss"] != pytest.approx(state.history[-1].val_loss, abs=1e-3)
     assert np.abs(kept.get_layer("patient_logits").get_weights()[0]).max() > 0
 
 
 def test_broken_off_while_it_is_fitted_it_is_no_finished_training_and_goes_on(
-    refitted, settings, drawn_data, split_file, tmp_path
+    refitted, refit_settings, drawn_data, split_file, tmp_path
 ):
     def stop(epoch: int, batch: int, batches: int, loss: float) -> bool:
         return (tmp_path / "run.json").is_file() and read_state(tmp_path).finished
 
-    places = {"data": drawn_data, "folder": tmp_path, "config": settings, "split": split_file}
+    places = {"data": drawn_data, "folder": tmp_path, "config": refit_settings, "split": split_file}
     assert not training.train(on_batch=stop, **places).finished
     with pytest.raises(TrainingError, match="--resume"):
         models.make_bundle(data=drawn_data, run=tmp_path, out=tmp_path / "model")
@@ -84,12 +71,12 @@ def test_broken_off_while_it_is_fitted_it_is_no_finished_training_and_goes_on(
     after = weights(tmp_path)
 
     assert any((one != other).any() for one, other in zip(before, after, strict=True))
-    for one, other in zip(after, weights(refitted[0]), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    for one, other in zip(after, weights(refitted), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_a_network_of_two_classes_is_fitted_too(settings, drawn_data, split_file, parts, tmp_path):
-    config = replace(settings, task="binary", metadata="", balance="sampling")
+def test_a_network_of_two_classes_is_fitted_too(refit_settings, drawn_data, split_file, parts, tmp_path):
+    config = replace(refit_settings, task="binary", metadata="", balance="sampling")
     training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file)
     known = run._batches(config, parts[parts.part == "fold1"], validate=True)
     assert judge(load_keras(tmp_path / "best.keras"), known).val_macro_auc > 0.8
@@ -121,6 +108,24 @@ def test_with_attention_the_layer_loses_what_a_training_with_attention_would(par
     above, below = (last_layer.losses_and_slopes(activation + s, truth, inside, 0.7)[0] for s in (step, -step))
     slopes = last_layer.losses_and_slopes(activation, truth, inside, 0.7)[1]
     np.testing.assert_allclose(above - below, 2 * (slopes * step).sum((1, 2)), rtol=1e-3, atol=1e-9)
+
+
+def test_images_gone_through_in_parts_give_what_all_at_once_give(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    embeddings = random.normal(size=(20, 3)).astype(np.float32)
+    embeddings[:, 0] = 0  # a channel that is never active
+    truth = np.eye(7, dtype=np.float32)[np.arange(20) % 7]
+    batches = Batches([Path("unread.jpg")] * 20, truth, random.random(20), size=64, batch=8)
+    places = last_layer._Places(tmp_path / "places.npy", batches, (None, 3))
+    for number in range(len(batches)):
+        places.add(number, embeddings[8 * number :][:8], None)
+    scale = np.array([1, *embeddings[:, 1:].std(0)])
+    whole = places.loss(np.arange(21.0), scale, 0.1, 0.0)
+
+    monkeypatch.setattr(last_layer, "_AT_ONCE", 6)
+    np.testing.assert_allclose(places.scale(), scale, rtol=1e-6)
+    for one, other in zip(places.loss(np.arange(21.0), scale, 0.1, 0.0), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_attention_keeps_the_fitted_layer_inside_the_lesions(drawn_data, split_file, parts, tmp_path):

@@ -1,6 +1,10 @@
 """One training: its progress on disk, its refusals, and its going on after a kill."""
 
 import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -114,6 +118,22 @@ def test_a_binary_training_reports_the_same_figures(binary_run):
     assert run.read_state(binary_run).best_epoch == 1
 
 
+def weights_in(path: Path) -> list[np.ndarray]:
+    from skin_model.conversion import load_keras
+
+    return load_keras(path).get_weights()
+
+
+def assert_the_same_in_every_figure(folder: Path, other: Path) -> None:
+    histories = [pd.read_csv(f / "history.csv")[FIGURES] for f in (folder, other)]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
+    for one, two in zip(weights_in(folder / "best.keras"), weights_in(other / "best.keras"), strict=True):
+        np.testing.assert_array_equal(one, two)
+    known, expected = run.read_state(folder), run.read_state(other)
+    assert (known.finished, known.best_epoch) == (expected.finished, expected.best_epoch)
+    assert known.refitted == expected.refitted
+
+
 def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
     drawn_data, split_file, trained, tiny, tmp_path, kill_command
 ):
@@ -126,12 +146,81 @@ def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
 
     assert cli.main([*arguments, "--resume"]) == 0
 
-    history, undisturbed = pd.read_csv(folder / "history.csv"), pd.read_csv(trained / "history.csv")
-    # the finished epochs were kept, not done again: their durations are the old ones
-    assert history["seconds"].tolist()[: killed.epoch] == [r.seconds for r in killed.history]
-    pd.testing.assert_frame_equal(history[FIGURES], undisturbed[FIGURES])
-    assert run.read_state(folder).finished
-    assert run.read_state(folder).best_epoch == run.read_state(trained).best_epoch
+    assert run.read_state(folder).history[: killed.epoch] == killed.history  # kept, durations too, not done again
+    assert_the_same_in_every_figure(folder, trained)
+
+
+# A training that may send itself SIGKILL, when it has trained a batch or just before a file is put in place.
+SCRIPT = """
+import json, os, signal, sys
+from pathlib import Path
+from skin_model.entities import TrainingConfig
+from skin_model.services import training
+
+wanted, left = sys.argv[5], int(sys.argv[6])
+
+def reached(moment):
+    global left
+    left -= moment == wanted
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(lambda event, given: reached(Path(given[1]).name) if event == "os.rename" else None)
+data, split, folder = map(Path, sys.argv[1:4])
+training.train(
+    data=data, split=split, folder=folder, config=TrainingConfig(**json.loads(sys.argv[4])),
+    on_batch=lambda epoch, batch, batches, loss: reached(f"batch {batch}"),
+)
+"""
+
+
+@pytest.fixture
+def in_a_process(drawn_data, split_file, refit_settings, tmp_path) -> Callable[..., Path]:
+    """Trains as `refitted` was, in a process of its own, until a moment comes for the n-th time; gives the folder."""
+
+    def train(moment: str = "", times: int = 1) -> Path:
+        folder = tmp_path / "run"
+        places = map(str, (drawn_data, split_file, folder))
+        command = [sys.executable, "-c", SCRIPT, *places, json.dumps(asdict(refit_settings)), moment, str(times)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == (-signal.SIGKILL if moment else 0), done.stderr
+        return folder
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("moment", "times", "epochs", "saved"),
+    [
+        ("batch 3", 1, 0, set()),
+        ("best.keras", 1, 1, {"checkpoint-0001.keras"}),
+        ("run.json", 3, 1, {"best.keras", "history.csv", "checkpoint-0001.keras", "checkpoint-0002.keras"}),
+        ("run.json", 4, 2, {"best.keras", "history.csv"}),
+    ],
+    ids=[
+        "in the middle of the first epoch",
+        "with an epoch in run.json that best.keras is not of",
+        "with a checkpoint that run.json does not know",
+        "with a last layer that run.json does not know to be fitted",
+    ],
+)
+def test_a_training_killed_at_any_moment_goes_on_to_exactly_what_an_undisturbed_one_comes_to(
+    moment, times, epochs, saved, in_a_process, drawn_data, refitted, refit_settings
+):
+    folder = in_a_process(moment, times)
+    killed = run.read_state(folder)
+    found = {path.name for path in folder.iterdir() if not path.name.startswith("partial.")}
+    assert (killed.epoch, found) == (epochs, saved | {"run.json", "split.csv"})
+
+    training.train(data=drawn_data, folder=folder, config=refit_settings, resume=True)
+
+    assert_the_same_in_every_figure(folder, refitted)
+    assert run.read_state(folder).history[:epochs] == killed.history
+    assert {p.name for p in folder.iterdir()} == {p.name for p in refitted.iterdir()}
+
+
+def test_the_same_training_in_another_process_comes_to_exactly_the_same(in_a_process, refitted):
+    assert_the_same_in_every_figure(in_a_process(), refitted)
 
 
 def test_a_run_is_not_taken_up_with_other_settings_or_another_split(drawn_data, split_file, trained, tiny, tmp_path):
@@ -259,12 +348,6 @@ def rich_run(drawn_data, split_file, rich, tmp_path_factory) -> Path:
     return folder
 
 
-def weights_in(path: Path) -> list[np.ndarray]:
-    from skin_model.conversion import load_keras
-
-    return load_keras(path).get_weights()
-
-
 def test_a_kill_after_any_epoch_changes_nothing_with_every_setting_in_use(
     drawn_data, split_file, rich, rich_run, tmp_path
 ):
@@ -279,10 +362,7 @@ def test_a_kill_after_any_epoch_changes_nothing_with_every_setting_in_use(
         assert run.read_state(tmp_path).epoch == done
     training.train(data=drawn_data, folder=tmp_path, config=rich, split=split_file, resume=True)
 
-    killed, undisturbed = (pd.read_csv(folder / "history.csv")[FIGURES] for folder in (tmp_path, rich_run))
-    pd.testing.assert_frame_equal(killed, undisturbed, check_exact=True)
-    for one, other in zip(weights_in(tmp_path / "best.keras"), weights_in(rich_run / "best.keras"), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_the_same_in_every_figure(tmp_path, rich_run)
 
 
 def test_the_network_that_is_kept_is_the_one_that_was_validated(parts, rich, rich_run):
@@ -332,12 +412,9 @@ def test_a_last_training_learns_from_every_fold_without_a_figure_and_survives_a_
 
     assert met == [set(parts["path"][parts["part"].isin(["fold0", "fold1"])])] * 3
     assert (known.finished, known.best_epoch, again.finished, again.best_epoch) == (True, 2, True, 2)
-    history, killed = (pd.read_csv(tmp_path / name / "history.csv")[FIGURES] for name in ("undisturbed", "killed"))
+    history = pd.read_csv(tmp_path / "undisturbed" / "history.csv")
     assert history.filter(like="val_").isna().all(axis=None)
-    pd.testing.assert_frame_equal(history, killed, check_exact=True)
-    weights = [weights_in(tmp_path / name / "best.keras") for name in ("undisturbed", "killed")]
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_the_same_in_every_figure(tmp_path / "killed", tmp_path / "undisturbed")
     assert [stage.config.validation for stage in state.lineage(tmp_path / "killed")] == ["fold0", "none"]
 
 

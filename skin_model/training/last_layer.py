@@ -70,6 +70,11 @@ def refit(
     return True
 
 
+def fitted(model: Any) -> bool:
+    """Whether a trained network's last layer is of `refit`: a training moves every bias, and here there is none."""
+    return not networks.last_layer(model).get_weights()[1].any()
+
+
 class _Places:
     """What the last layer is given of every training image, kept in a file, and what it loses there.
 
@@ -77,9 +82,9 @@ class _Places:
     """
 
     def __init__(self, path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
-        self._grid, channels = shape[1:-1], shape[-1]
+        self._path, self._grid, channels = path, shape[1:-1], shape[-1]
         count = int(np.prod(self._grid))
-        self._features = np.lib.format.open_memmap(path, "w+", np.float32, (batches.images, count, channels))
+        np.lib.format.open_memmap(path, "w+", np.float32, (batches.images, count, channels))
         self._inside = np.zeros((batches.images, count), np.float32)
         targets = batches.targets
         labels = targets.argmax(1) if targets.shape[1] > 1 else (targets[:, 0] > 0.5).astype(int)
@@ -99,7 +104,10 @@ class _Places:
 
     def scale(self) -> np.ndarray:
         """Standard deviation of each channel's mean over the places, float64 (C,); 1 where it never varies."""
-        spread = np.concatenate([self._features[part].mean(1, np.float64) for part in self._parts()]).std(0)
+        count = len(self._weights)
+        centre = sum(self._features[part].mean(1, np.float64).sum(0) for part in self._parts()) / count
+        squares = (((self._features[part].mean(1, np.float64) - centre) ** 2).sum(0) for part in self._parts())
+        spread = np.sqrt(sum(squares) / count)
         return np.where(spread > 0, spread, 1.0)
 
     def loss(self, flat: np.ndarray, scale: np.ndarray, penalty: float, attention: float) -> tuple[float, np.ndarray]:
@@ -115,8 +123,13 @@ class _Places:
             gradient += features.reshape(-1, len(kernel)).T @ slopes
         return total + penalty / 2 * float((scaled**2).sum()), (gradient / scale[:, None] + penalty * scaled).ravel()
 
+    @property
+    def _features(self) -> np.ndarray:
+        """Mapped anew for each use: what is read or written counts as memory for as long as its mapping lasts."""
+        return np.load(self._path, mmap_mode="r+")
+
     def _parts(self) -> list[slice]:
-        return [slice(start, start + _AT_ONCE) for start in range(0, len(self._features), _AT_ONCE)]
+        return [slice(start, start + _AT_ONCE) for start in range(0, len(self._weights), _AT_ONCE)]
 
 
 def losses_and_slopes(

@@ -280,7 +280,10 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
 def _refit(
     state: RunState, folder: Path, training: pd.DataFrame, validation: pd.DataFrame | None, on_batch: OnBatch | None
 ) -> RunState:
-    """Fit the last layer of `best.keras` anew where that is asked for and not done yet."""
+    """Fit the last layer of `best.keras` anew where that is asked for and not done yet.
+
+    A kill may have come between `best.keras` and `run.json`; what is fitted already is then only judged.
+    """
     import keras
 
     if not state.to_refit:
@@ -292,7 +295,8 @@ def _refit(
     def stopped(done: int) -> bool:
         return bool(on_batch and on_batch(last.epoch - 1, done, len(batches), last.loss))
 
-    if not last_layer.refit(model, batches, config.refit, config.attention, folder, stopped):
+    done = last_layer.fitted(model)
+    if not done and not last_layer.refit(model, batches, config.refit, config.attention, folder, stopped):
         return replace(state, finished=False)
     figures = unjudged(model) if validation is None else judge(model, _batches(config, validation, validate=True))
     if figures is None:
