@@ -91,6 +91,15 @@ class Classifier:
         logits = to_logits(outputs).reshape(views, count, -1).mean(0)
         return Answers(logits, embeddings[:count], features[:count])
 
+    def embeddings(self, squares: np.ndarray) -> np.ndarray:
+        """Mean embeddings float32 (N, D) of all eight views: the same for a picture turned or mirrored.
+
+        Args:
+            squares: as for `answer`.
+        """
+        views = np.split(turned(squares, 8), 8)
+        return np.mean([self._run(imaging.to_network(view))[1] for view in views], axis=0)
+
     def with_patients(self, logits: np.ndarray, patients: Sequence[Patient]) -> np.ndarray:
         """Logits (N, K) of pictures and of their patients together; unchanged for a model of pictures alone.
 

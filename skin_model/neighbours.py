@@ -53,8 +53,8 @@ class Axes:
     rest: float
 
     @classmethod
-    def of(cls, embeddings: np.ndarray, labels: np.ndarray) -> "Axes":
-        """The principal axes of embeddings (N, D) with class indices (N,), every class weighing the same."""
+    def of(cls, embeddings: np.ndarray, labels: np.ndarray, count: int = AXES) -> "Axes":
+        """The `count` principal axes of embeddings (N, D) with class indices (N,), every class weighing the same."""
         rooted = _rooted(embeddings)
         _, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
         weights = 1 / counts[position] / len(counts)
@@ -62,7 +62,7 @@ class Axes:
         centred = rooted - mean
         variances, directions = np.linalg.eigh((centred * weights[:, None]).T @ centred)
         variances = np.maximum(variances[::-1], _TINY)
-        kept = min(AXES, len(embeddings) - 1, rooted.shape[1])
+        kept = min(count, len(embeddings) - 1, rooted.shape[1])
         rest = float(variances[kept:].mean()) if kept < len(variances) else _TINY
         strongest = np.ascontiguousarray(directions[:, ::-1][:, :kept], dtype=np.float32)
         return cls(mean.astype(np.float32), strongest, variances[:kept].astype(np.float32), rest)

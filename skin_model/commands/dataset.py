@@ -19,9 +19,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("--width", type=int, default=600, help="pixels (default 600)")
     draw.add_argument("--seed", type=int, default=0)
     draw.set_defaults(run=_draw)
-    lookalikes = actions.add_parser("lookalikes", help="list pictures of different lesions that look alike")
+    lookalikes = actions.add_parser("lookalikes", help="list pictures that seem to show one lesion under two")
     lookalikes.add_argument("folder", type=Path, metavar="DIR")
     lookalikes.add_argument("file", type=Path, metavar="CSV", help="the list to write, for a review")
+    lookalikes.add_argument(
+        "--model", type=Path, metavar="BUNDLE", help="its embeddings find what to compare (default: the model in use)"
+    )
     lookalikes.set_defaults(run=_lookalikes)
     split = actions.add_parser("split", help="divide a data set by lesion into test, calibration and folds")
     split.add_argument("folder", type=Path, metavar="DIR")
@@ -59,12 +62,19 @@ def _draw(options: argparse.Namespace) -> int:
 
 
 def _lookalikes(options: argparse.Namespace) -> int:
-    from skin_model.progress import steps
-    from skin_model.services import datasets
+    from rich.console import Console
 
-    with steps("comparing") as advance:
-        listed = datasets.find_lookalikes(folder=options.folder, file=options.file, on_progress=advance)
-    print(f"{options.file}: {len(listed)} pairs of pictures of different lesions that look alike")
+    from skin_model.progress import steps
+    from skin_model.services import datasets, workspace
+
+    classifier = workspace.load(options.model)
+    console = Console(stderr=True)
+    with steps("") as advance:
+        listed = datasets.find_lookalikes(
+            classifier=classifier, folder=options.folder, file=options.file,
+            on_stage=lambda stage: console.print(f"{stage} ...", highlight=False), on_progress=advance,
+        )  # fmt: skip
+    print(f"{options.file}: {len(listed)} pairs of pictures that seem to show one lesion, but stand under two")
     print("Write yes in the column same_lesion where both show one lesion, and give the file to split --reviewed.")
     return OK
 

@@ -1,69 +1,109 @@
 """Pictures of different lesions that look alike: listed for one review, and kept in one part where they are the same.
 
-A perceptual hash finds candidates and no more: most of them are different lesions on similar skin.
+Candidates are pairs whose perceptual hashes are near, and the nearest by the network's embedding, of which most are
+different lesions that resemble each other.  Those are listed in which many points of one picture are found again in
+the other.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from skin_model.dataset import perceptual, splits
+from skin_model.dataset import keypoints, perceptual, splits
 from skin_model.errors import DatasetError
+from skin_model.neighbours import Axes
 
 COLUMNS = (
-    "image_a", "image_b", "lesion_a", "lesion_b", "dx_a", "dx_b", "distance", "correlation", "same_lesion",
+    "image_a", "image_b", "lesion_a", "lesion_b", "dx_a", "dx_b", "matching_points", "embedding_distance",
+    "hash_distance", "same_lesion",
 )  # fmt: skip
-DISTANCE = 6  # of 64 bits: 1,527 pairs in HAM10000; 330 at 4 and 5,611 at 8
+OnStage = Callable[[str], None]
+
+# docs/experiments.md, "Look-alikes", has the measurements on HAM10000.
+_HASH_DISTANCE = 6  # of 64 bits: 1,527 pairs
+_NEAREST = 8  # by embedding, of each picture
+_POINTS = 6  # found again in 90 % of the pairs that are known to show one lesion and in 0 of 6,000 drawn by chance
+_AXES = 256
 
 _NEEDED = ("image_a", "image_b", "same_lesion")
 _ANSWERS = ("yes", "no", "")
 
 
 def find(
-    table: pd.DataFrame, *, distance: int = DISTANCE, on_progress: perceptual.OnProgress | None = None
+    table: pd.DataFrame,
+    embeddings: np.ndarray,
+    *,
+    on_stage: OnStage = lambda _: None,
+    on_progress: perceptual.OnProgress | None = None,
 ) -> pd.DataFrame:
-    """Pairs of images of different lesions whose perceptual hashes are near.
+    """Pairs of images that seem to show one lesion, but stand under different ones.
 
     Args:
         table: image_id, lesion_id, dx and path; an image without lesion_id is its own lesion.
-        distance: largest number of differing bits, of 64.
-        on_progress: told of (images done, images in all).
+        embeddings: float32 (N, D), which turning a picture must not change: `Classifier.embeddings`.
+        on_stage: told of each stage.
+        on_progress: told of (images or pairs done, in all) in each.
 
     Returns:
-        `COLUMNS`, with `correlation` of the grey 32 x 32 thumbnails and `same_lesion` empty; the most alike first.
+        `COLUMNS`, the pair with the most matching points first; `embedding_distance` is 1 less the cosine along
+        principal axes of equal variance; `same_lesion` is empty.
 
     Raises:
         DatasetError: an image cannot be read, by its name.
     """
-    small = perceptual.thumbnails(list(table["path"]), on_progress)
-    hashed, lesion = perceptual.hashes(small), pd.factorize(splits.lesions(table))[0]
-    found = [np.empty((0, 2), int)]
-    for start, alike in perceptual.near(hashed, distance):
-        other = lesion[start : start + len(alike), None] != lesion[None]
+    paths, lesion = list(table["path"]), pd.factorize(splits.lesions(table))[0]
+    on_stage("hashing the pictures")
+    hashed = perceptual.hashes(perceptual.thumbnails(paths, on_progress))
+    places = _places(embeddings)
+    a, b = _candidates(hashed, places, lesion)
+    on_stage("looking for points in them")
+    found = keypoints.find(paths, on_progress)
+    on_stage("comparing the points of pairs")
+    matching = np.zeros(len(a), int)
+    for row, (one, other) in enumerate(zip(a, b, strict=True)):
+        matching[row] = keypoints.matching(found[one], found[other])
+        if on_progress:
+            on_progress(row + 1, len(a))
+    alike = matching >= _POINTS
+    a, b = a[alike], b[alike]
+    listed = _side(table, a, "a").join(_side(table, b, "b"))
+    listed["matching_points"] = matching[alike]
+    listed["embedding_distance"] = (1 - (places[a] * places[b]).sum(axis=1)).round(3)
+    listed["hash_distance"] = np.bitwise_count(hashed[a] ^ hashed[b])
+    listed["same_lesion"] = ""
+    order = {"matching_points": False, "embedding_distance": True, "image_a": True, "image_b": True}
+    return listed.sort_values([*order], ascending=[*order.values()], ignore_index=True)[list(COLUMNS)]
+
+
+def _places(embeddings: np.ndarray) -> np.ndarray:
+    """Unit vectors (N, K) along principal axes of equal variance: twice as often as the bare embeddings, a lesion's
+    other picture is the nearest one."""
+    axes = Axes.of(embeddings, np.zeros(len(embeddings), int), min(_AXES, max(1, len(embeddings) // 4)))
+    places = axes(embeddings)[0] / np.sqrt(axes.variances)
+    return places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
+
+
+def _candidates(hashed: np.ndarray, places: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+    """Pairs of rows of different lesions, (2, pairs), each once: near by hash (N,), or the nearest by place (N, K)."""
+    found = []
+    count = min(_NEAREST, len(places))
+    for start, alike in perceptual.near(hashed, _HASH_DISTANCE):
+        rows = slice(start, start + len(alike))
+        other = lesion[rows, None] != lesion[None]
+        apart = np.where(other, -places[rows] @ places.T, np.inf)
+        np.put_along_axis(alike, np.argpartition(apart, count - 1, axis=1)[:, :count], True, axis=1)
         pairs = np.argwhere(alike & other)
         pairs[:, 0] += start
-        found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-    a, b = np.concatenate(found).T
-    listed = _side(table, a, "a").join(_side(table, b, "b"))
-    listed["distance"] = np.bitwise_count(hashed[a] ^ hashed[b])
-    listed["correlation"] = _correlation(small[a], small[b]).round(3)
-    listed["same_lesion"] = ""
-    listed = listed.sort_values(["correlation", "image_a", "image_b"], ascending=[False, True, True], ignore_index=True)
-    return listed[list(COLUMNS)]
+        found.append(np.sort(pairs, axis=1))
+    return np.unique(np.concatenate(found), axis=0).T
 
 
 def _side(table: pd.DataFrame, rows: np.ndarray, name: str) -> pd.DataFrame:
     """image_a, lesion_a and dx_a (or b) of some rows."""
     side = table[["image_id", "lesion_id", "dx"]].iloc[rows].reset_index(drop=True)
     return side.set_axis([f"image_{name}", f"lesion_{name}", f"dx_{name}"], axis=1)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each pair of thumbnails (N, h, w), float (N,); 0 for a picture of one grey."""
-    a, b = (x - x.mean(axis=(1, 2), keepdims=True) for x in (a.astype(float), b.astype(float)))
-    norms = np.sqrt((a * a).sum(axis=(1, 2)) * (b * b).sum(axis=(1, 2)))
-    return (a * b).sum(axis=(1, 2)) / np.where(norms > 0, norms, 1)
 
 
 def read_review(path: Path) -> pd.DataFrame:

@@ -63,12 +63,20 @@ def named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _thumbnail(path: Path) -> np.ndarray:
-    """JPEG is decoded at a quarter of its size, in a quarter of the time."""
+def grey(path: Path, *, quarter: bool = False) -> np.ndarray:
+    """An image file in grey, uint8 (H, W).
+
+    `quarter`: JPEG may be decoded at a quarter of its size, in a quarter of the time.
+
+    Raises:
+        DatasetError: it cannot be read, by its name.
+    """
     with named(path):
         data = path.read_bytes()
-        flag = cv2.IMREAD_REDUCED_GRAYSCALE_4
-        grey = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data.startswith(_JPEG) else None
-        if grey is None:
-            grey = cv2.cvtColor(imaging.decode(data).pixels, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        flag = cv2.IMREAD_REDUCED_GRAYSCALE_4 if quarter else cv2.IMREAD_GRAYSCALE
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data.startswith(_JPEG) else None
+        return cv2.cvtColor(imaging.decode(data).pixels, cv2.COLOR_RGB2GRAY) if pixels is None else pixels
+
+
+def _thumbnail(path: Path) -> np.ndarray:
+    return cv2.resize(grey(path, quarter=True), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)

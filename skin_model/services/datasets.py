@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from skin_model import files
 from skin_model.dataset import drawn, ham10000, lookalikes, splits
-from skin_model.errors import ConfigurationError, DatasetError
+from skin_model.errors import DatasetError
+from skin_model.inference import Classifier
+from skin_model.services import prediction
 
 OnProgress = Callable[[int, int], None]  # (done, total)
 
@@ -37,25 +40,48 @@ def draw(
 
 
 def find_lookalikes(
-    *, folder: Path, file: Path, distance: int = lookalikes.DISTANCE, on_progress: OnProgress | None = None
+    *,
+    classifier: Classifier,
+    folder: Path,
+    file: Path,
+    on_stage: lookalikes.OnStage = lambda _: None,
+    on_progress: OnProgress | None = None,
 ) -> pd.DataFrame:
-    """List pictures of different lesions that look alike, for a review; returns the list (`lookalikes.COLUMNS`).
+    """List pictures that seem to show one lesion under different ones, for a review; returns `lookalikes.COLUMNS`.
 
     Write `yes` in the column `same_lesion` where two pictures show one lesion, and give the file to `split`.
 
+    Args:
+        classifier: any model; its embeddings find the pairs to compare.
+        folder: HAM10000 or ISIC challenge folder.
+        file: the list to write.
+        on_stage: told of each stage.
+        on_progress: told of (images or pairs done, in all) in each.
+
     Raises:
         DatasetError: unusable data, or a file that exists: it may hold a review.
-        ConfigurationError: a distance outside 0 to 16 bits.
     """
-    if not 0 <= distance <= 16:
-        raise ConfigurationError(f"The distance must lie between 0 and 16 of 64 bits; {distance} was given.")
     if file.exists():
         raise DatasetError(f"{file} exists and may hold a review. Name another file, or remove it.")
-    listed = lookalikes.find(ham10000.read(folder).table, distance=distance, on_progress=on_progress)
+    table = ham10000.read(folder).table
+    on_stage("asking the model for embeddings")
+    embeddings = _embeddings(classifier, table, on_progress)
+    listed = lookalikes.find(table, embeddings, on_stage=on_stage, on_progress=on_progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(file) as partial:
         listed.to_csv(partial, index=False, lineterminator="\n")
     return listed
+
+
+def _embeddings(classifier: Classifier, table: pd.DataFrame, on_progress: OnProgress | None) -> np.ndarray:
+    """Embeddings (N, D) of a table's pictures, the same however they are turned."""
+    found: list[np.ndarray] = []
+    loaded = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
+    for group in prediction.batches(loaded):
+        found.extend(classifier.embeddings(np.stack([item.square for item in group])))
+        if on_progress:
+            on_progress(len(found), len(table))
+    return np.stack(found)
 
 
 def split(
