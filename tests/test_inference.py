@@ -74,6 +74,17 @@ def test_averaging_views_is_the_mean_of_log_probabilities_by_hand(classifier, sq
         assert np.abs(together.logits - classifier.answer(few, 1).logits).max() > 1e-3
 
 
+def test_embeddings_of_all_views_are_the_same_for_a_picture_turned_or_mirrored(classifier, squares):
+    few = squares[:4]
+    expected = classifier.embeddings(few)
+    assert expected.shape == (4, classifier.answer(few).embeddings.shape[1])
+    for view in VIEWS[8]:
+        np.testing.assert_allclose(classifier.embeddings(np.stack([view(one) for one in few])), expected, atol=1e-4)
+    by_hand = [classifier.answer(np.stack([view(one) for view in VIEWS[8]]), 1).embeddings.mean(axis=0) for one in few]
+    np.testing.assert_allclose(expected, by_hand, atol=1e-4)
+    assert np.abs(expected - classifier.answer(few, 1).embeddings).max() > 1e-3
+
+
 def test_the_bundles_own_number_of_views_is_the_default(classifier, squares):
     assert classifier.manifest.views == 2
     np.testing.assert_allclose(classifier.answer(squares).logits, classifier.answer(squares, 2).logits, atol=1e-5)

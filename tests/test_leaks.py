@@ -10,7 +10,7 @@ import pytest
 
 from skin_model.dataset import ham10000, leaks, lookalikes, perceptual, splits
 from skin_model.errors import ConfigurationError, DatasetError
-from skin_model.services import datasets, training
+from skin_model.services import datasets, training, workspace
 
 METADATA = "HAM10000_metadata.csv"
 
@@ -167,38 +167,101 @@ def test_ham10000_divided_by_its_published_split_is_let_through_where_a_copy_is_
         leaks.refuse(table.assign(lesion_id=None), moved)
 
 
-def lightened(path: Path) -> bytes:
-    """The picture a little lighter and compressed harder, as from another export."""
-    pixels = cv2.convertScaleAbs(cv2.imread(str(path)), alpha=1.04, beta=3)
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 70])[1].tobytes()
+def as_exported_elsewhere(pixels: np.ndarray) -> bytes:
+    """The picture a little lighter, of warmer white and compressed harder."""
+    lighter = np.clip(pixels * [0.98, 1.04, 1.08] + 3, 0, 255).astype(np.uint8)
+    return cv2.imencode(".jpg", lighter, [cv2.IMWRITE_JPEG_QUALITY, 70])[1].tobytes()
 
 
-def test_lookalikes_of_different_lesions_are_listed_most_alike_first_and_those_of_one_lesion_are_not(planted):
+def cropped(pixels: np.ndarray) -> np.ndarray:
+    """3 % less of it, not from the middle."""
+    height, width = pixels.shape[:2]
+    return pixels[round(0.02 * height) : round(0.99 * height), round(0.01 * width) : round(0.98 * width)]
+
+
+COPIES = {
+    "as it is": lambda pixels: pixels,
+    "cropped and turned by a quarter": lambda pixels: np.rot90(cropped(pixels)),
+    "cropped, turned and mirrored": lambda pixels: np.rot90(cropped(pixels))[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("change", COPIES)
+def test_a_copy_under_another_lesion_is_listed_first_however_it_is_turned_and_one_lesions_pictures_are_not(
+    planted, classifier, change
+):
     original = planted.image("fold1")
-    planted.add_copy(original["image_id"], "ALIKE", "test", lightened(planted.path(original["image_id"])))
+    pixels = COPIES[change](cv2.imread(str(planted.path(original["image_id"]))))
+    planted.add_copy(original["image_id"], "ALIKE", "test", as_exported_elsewhere(pixels))
 
     file = planted.data.parent / "new" / "lookalikes.csv"
-    listed = datasets.find_lookalikes(folder=planted.data, file=file, distance=10)
+    listed = datasets.find_lookalikes(classifier=classifier, folder=planted.data, file=file)
 
     first = listed.iloc[0]
     assert {first["image_a"], first["image_b"]} == {original["image_id"], "ALIKE"}
     assert {first["lesion_a"], first["lesion_b"]} == {original["lesion_id"], "L_ALIKE"}
-    assert first["distance"] <= 10
-    assert first["correlation"] > 0.99
+    assert first["matching_points"] > 30
+    # what the hash alone would not have found
+    assert (first["hash_distance"] > 16) == (change != "as it is")
     assert (listed["lesion_a"] != listed["lesion_b"]).all()
-    assert listed["correlation"].is_monotonic_decreasing
+    assert set(listed["lesion_a"]) | set(listed["lesion_b"]) == {original["lesion_id"], "L_ALIKE"}
+    assert listed["matching_points"].is_monotonic_decreasing
     assert tuple(pd.read_csv(file).columns) == lookalikes.COLUMNS
     with pytest.raises(DatasetError, match="may hold a review"):
-        datasets.find_lookalikes(folder=planted.data, file=file)
-    with pytest.raises(ConfigurationError, match="between 0 and 16"):
-        datasets.find_lookalikes(folder=planted.data, file=planted.data.parent / "far.csv", distance=40)
+        datasets.find_lookalikes(classifier=classifier, folder=planted.data, file=file)
+
+
+def test_a_copy_is_found_by_its_hash_where_the_embeddings_say_nothing_and_by_them_where_the_hash_does_not(planted):
+    original = planted.image("fold1")["image_id"]
+    pixels = cv2.imread(str(planted.path(original)))
+    planted.add_copy(original, "ALIKE", "test", as_exported_elsewhere(pixels))
+    planted.add_copy(original, "TURNED", "test", as_exported_elsewhere(pixels[::-1, ::-1]))
+    table = ham10000.read(planted.data).table
+    embeddings = np.random.default_rng(0).random((len(table), 64), dtype=np.float32)
+    at = {name: row for row, name in enumerate(table["image_id"])}
+    embeddings[at["TURNED"]] = embeddings[at[original]]
+    # of another network or layer: nearer to eight others than to the original
+    others = [row for name, row in at.items() if name not in ("ALIKE", "TURNED", original)][:20]
+    embeddings[others] = embeddings[at["ALIKE"]]
+
+    listed = lookalikes.find(table, embeddings)
+
+    pairs = {frozenset(pair) for pair in zip(listed["image_a"], listed["image_b"], strict=True)}
+    assert {frozenset((original, "ALIKE")), frozenset((original, "TURNED"))} <= pairs
 
 
 def test_a_data_set_without_lookalikes_gives_an_empty_list(drawn_data):
-    table = ham10000.read(drawn_data).table.groupby("lesion_id").head(1).iloc[:2]
-    listed = lookalikes.find(table, distance=0)
-    assert tuple(listed.columns) == lookalikes.COLUMNS
-    assert listed.empty
+    table = ham10000.read(drawn_data).table.groupby("lesion_id").head(1)
+    for some in (table.iloc[:1], table.iloc[:2], table.iloc[:9]):
+        listed = lookalikes.find(some, np.random.default_rng(0).random((len(some), 16), dtype=np.float32))
+        assert tuple(listed.columns) == lookalikes.COLUMNS
+        assert listed.empty
+
+
+def test_an_unreadable_image_is_named_before_lookalikes_are_listed(planted, classifier):
+    name = planted.image("fold0")["image_id"]
+    planted.path(name).write_bytes(b"no image")
+    file = planted.data.parent / "lookalikes.csv"
+    with pytest.raises(DatasetError, match=rf"{name}.jpg: This file is not a readable image.*dataset validate DIR"):
+        datasets.find_lookalikes(classifier=classifier, folder=planted.data, file=file)
+    assert not file.exists()
+
+
+def test_the_photograph_that_ham10000_holds_twice_is_found_among_others(real_data, tmp_path):
+    """With another white balance, under two lesions; and none of 60 other pictures."""
+    metadata = pd.read_csv(real_data / "ham10000" / METADATA, dtype=str)
+    twice = metadata["image_id"].isin(["ISIC_0025226", "ISIC_0030074"])
+    once = ~metadata["lesion_id"].duplicated(keep=False) & (np.arange(len(metadata)) % 80 == 0)
+    data = tmp_path / "data"
+    data.mkdir()
+    metadata[twice | once].to_csv(data / METADATA, index=False)
+    for name in metadata.loc[twice | once, "image_id"]:
+        shutil.copy(next((real_data / "ham10000").glob(f"HAM10000_images_part_*/{name}.jpg")), data)
+
+    listed = datasets.find_lookalikes(classifier=workspace.load(), folder=data, file=tmp_path / "listed.csv")
+
+    assert listed[["image_a", "image_b"]].to_numpy().tolist() == [["ISIC_0025226", "ISIC_0030074"]]
+    assert listed["matching_points"][0] > 100
 
 
 def test_hashes_are_as_far_apart_as_a_comparison_of_every_pair_says():

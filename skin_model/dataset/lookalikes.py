@@ -5,7 +5,7 @@ different lesions that resemble each other.  Those are listed in which many poin
 the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,17 +59,12 @@ def find(
     places = _places(embeddings)
     a, b = _candidates(hashed, places, lesion)
     on_stage("looking for points in them")
-    found = keypoints.find(paths, on_progress)
+    points = keypoints.find(paths, on_progress)
     on_stage("comparing the points of pairs")
-    matching = np.zeros(len(a), int)
-    for row, (one, other) in enumerate(zip(a, b, strict=True)):
-        matching[row] = keypoints.matching(found[one], found[other])
-        if on_progress:
-            on_progress(row + 1, len(a))
-    alike = matching >= _POINTS
-    a, b = a[alike], b[alike]
+    matching = _matching(points, a, b, on_progress)
+    a, b, matching = (of_pair[matching >= _POINTS] for of_pair in (a, b, matching))
     listed = _side(table, a, "a").join(_side(table, b, "b"))
-    listed["matching_points"] = matching[alike]
+    listed["matching_points"] = matching
     listed["embedding_distance"] = (1 - (places[a] * places[b]).sum(axis=1)).round(3)
     listed["hash_distance"] = np.bitwise_count(hashed[a] ^ hashed[b])
     listed["same_lesion"] = ""
@@ -78,8 +73,10 @@ def find(
 
 
 def _places(embeddings: np.ndarray) -> np.ndarray:
-    """Unit vectors (N, K) along principal axes of equal variance: twice as often as the bare embeddings, a lesion's
-    other picture is the nearest one."""
+    """Unit vectors (N, K) along principal axes of equal variance.
+
+    The nearest to a picture is another one of its lesion in 53 % of HAM10000, by bare embeddings in 31 %.
+    """
     axes = Axes.of(embeddings, np.zeros(len(embeddings), int), min(_AXES, max(1, len(embeddings) // 4)))
     places = axes(embeddings)[0] / np.sqrt(axes.variances)
     return places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
@@ -98,6 +95,18 @@ def _candidates(hashed: np.ndarray, places: np.ndarray, lesion: np.ndarray) -> n
         pairs[:, 0] += start
         found.append(np.sort(pairs, axis=1))
     return np.unique(np.concatenate(found), axis=0).T
+
+
+def _matching(
+    points: Sequence[keypoints.Keypoints], a: np.ndarray, b: np.ndarray, on_progress: perceptual.OnProgress | None
+) -> np.ndarray:
+    """How many points the pictures of each pair of rows share, (pairs,)."""
+    counts = np.zeros(len(a), int)
+    for pair, (one, other) in enumerate(zip(a, b, strict=True)):
+        counts[pair] = keypoints.matching(points[one], points[other])
+        if on_progress:
+            on_progress(pair + 1, len(a))
+    return counts
 
 
 def _side(table: pd.DataFrame, rows: np.ndarray, name: str) -> pd.DataFrame:
