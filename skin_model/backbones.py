@@ -13,6 +13,7 @@ from typing import Any
 from skin_model import efficientnet_lite
 from skin_model.errors import ConfigurationError
 
+SCALED = "scaling"  # the layer's name
 PARTIAL_MOBILENET_END = "conv_dw_13_relu"  # public weights without the last pointwise block end here
 
 # MobileNetV2's and V3's 0.999 lag thousands of steps behind: validation looks random
@@ -84,13 +85,17 @@ def vgg_like(size: int, weights: str | None) -> tuple[Any, Any]:
     return inputs, layers.MaxPooling2D()(x)
 
 
-def pretrained(name: str, size: int, weights: str | None) -> tuple[Any, Any]:
+def pretrained(
+    name: str, size: int, weights: str | None, inputs: Any = None, scaled_by: str = SCALED
+) -> tuple[Any, Any]:
     """A backbone of `keras.applications` behind its own scaling.
 
     Args:
         name: a key of `APPLICATIONS`.
         size: side of the square input in pixels.
         weights: "imagenet", the path of a weights file of the backbone, or None.
+        inputs: the input tensor where there is one already.
+        scaled_by: name of the layer that scales.
 
     Raises:
         ConfigurationError: weights that cannot be had, or do not fit.
@@ -100,8 +105,8 @@ def pretrained(name: str, size: int, weights: str | None) -> tuple[Any, Any]:
 
     called, scaling = APPLICATIONS[name]
     application = getattr(keras.applications, called) if isinstance(called, str) else called
-    inputs = layers.Input((size, size, 3), name="image")
-    flat = _without_scaling(application, scale(scaling, inputs))
+    inputs = layers.Input((size, size, 3), name="image") if inputs is None else inputs
+    flat = _without_scaling(application, scale(scaling, inputs, scaled_by))
     if weights is not None:
         base = _loaded(application, size, weights, PARTIAL_MOBILENET_END if name == "mobilenet" else None)
         own = [layer for layer in base.layers if not isinstance(layer, layers.Normalization)]
@@ -112,12 +117,29 @@ def pretrained(name: str, size: int, weights: str | None) -> tuple[Any, Any]:
     return flat.inputs[0], flat.outputs[0]
 
 
-def scale(scaling: Scaling, images: Any) -> Any:
+def beside(first: str, second: str, size: int, weights: str | None) -> tuple[Any, Any]:
+    """Two backbones of `APPLICATIONS` on one input, the channels of their last feature maps one behind the other.
+
+    Raises:
+        ConfigurationError: their feature maps differ in size, as they do unless it is a multiple of 32.
+    """
+    from keras import layers
+
+    inputs, one = pretrained(first, size, None)
+    _, other = pretrained(second, size, None, inputs, f"{second}_{SCALED}")
+    if one.shape[1:3] != other.shape[1:3]:
+        raise ConfigurationError(
+            f"At size {size} the feature maps of {first} and {second} do not fit together; make it a multiple of 32."
+        )
+    return inputs, layers.Concatenate(name="beside")([one, other])
+
+
+def scale(scaling: Scaling, images: Any, name: str = SCALED) -> Any:
     """Images (B, h, w, 3) in [0, 1] as the weights expect them: values, or the part of a network that makes them."""
     import keras
 
     ordered = keras.ops.flip(images, axis=-1) if scaling.bgr else images
-    return keras.layers.Rescaling(scaling.scale, offset=scaling.offset, name="scaling")(ordered)
+    return keras.layers.Rescaling(scaling.scale, offset=scaling.offset, name=name)(ordered)
 
 
 def _without_scaling(application: Any, scaled: Any) -> Any:
@@ -135,7 +157,7 @@ def _without_scaling(application: Any, scaled: Any) -> Any:
         return model
 
     def clone(layer: Any) -> Any:
-        if isinstance(layer, layers.Normalization | layers.Rescaling) and layer.name != "scaling":
+        if isinstance(layer, layers.Normalization | layers.Rescaling) and not layer.name.endswith(SCALED):
             return layers.Activation("linear", name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 

@@ -1,7 +1,7 @@
 """One model on disk: the trained network and everything that must travel with it.
 
 network.keras     the trained network: the truth
-serving.xml/.bin  the same network for OpenVINO in float32, with feature map and embedding as further outputs
+serving.xml/.bin  the same network for OpenVINO, computing in float32, with feature map and embedding as further outputs
 head.npz          weights behind the feature map, for Grad-CAM without TensorFlow
 patient.npz       the part that judges the patient, of networks that were trained with one
 seen.csv.gz       every image the model has met in training, validation or calibration
@@ -51,6 +51,7 @@ class Manifest:
         environment: versions of the libraries that made it.
         files: name -> SHA-256 of every other file.
         metadata: the data set's columns that are an input beside the image.
+        half: whether the weights were rounded to float16 before anything was measured.
     """
 
     model_version: str
@@ -73,6 +74,7 @@ class Manifest:
     balanced_threshold: float | None = None
     prediction_sets: dict[str, Any] = field(default_factory=dict)
     metadata: tuple[str, ...] = ()
+    half: bool = False
 
     @property
     def drawn(self) -> bool:

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     dataset.add(commands.add_parser("dataset", help="validate, draw or split a data set, or list its look-alikes"))
     training.add_train(commands.add_parser("train", help="train one network"))
     training.add_crossval(commands.add_parser("crossval", help="train and measure fold by fold"))
+    training.add_join(commands.add_parser("join", help="make one network of two finished trainings"))
     training.add_search(commands.add_parser("search", help="look for better settings of a training"))
     _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))
@@ -66,6 +67,11 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.95,
         help="share of malignant calibration images that the operating point must find (default 0.95)",
+    )
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="round the weights to float16, which halves the model's size, and measure it so",
     )
     parser.set_defaults(run=_bundle)
 
@@ -114,6 +120,7 @@ def _bundle(options: argparse.Namespace) -> int:
             out=options.out,
             views=options.views,
             sensitivity=options.sensitivity,
+            half=options.half,
             on_stage=lambda stage: print(f"{stage} ...", file=sys.stderr),
             on_check=advance,
         )

@@ -26,10 +26,83 @@ def load_keras(path: Path) -> Any:
         raise BundleError(f"{path.name} cannot be loaded as a Keras network ({error}). Train it again.") from error
 
 
-def convert(model: Any, folder: Path) -> None:
+def halve(model: Any) -> None:
+    """Round a network's kernels to float16, so that no form of it is rounded any further.
+
+    Serving folds each batch normalisation into the convolution before it, which would take kernels that were rounded
+    already to values between those of float16.  So the convolution takes over the factor by which the normalisation
+    multiplies, up to its sign; in training, which normalises anew, the network behaves much as before.
+    """
+    from keras import layers
+
+    for norm in (layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)):
+        before = norm.input._keras_history.operation
+        if isinstance(before, layers.Conv2D | layers.DepthwiseConv2D) and not before.use_bias:
+            _hand_over(norm, before)
+    for layer in model.layers:
+        layer.set_weights([_rounded(weights) if weights.ndim > 1 else weights for weights in layer.get_weights()])
+
+
+def _hand_over(norm: Any, convolution: Any) -> None:
+    """Give a convolution the factor of the batch normalisation behind it; what is added becomes float16 too."""
+    from keras import layers
+
+    gamma, beta, mean, variance = norm.get_weights()
+    (kernel,) = convolution.get_weights()
+    factor = np.maximum(np.abs(gamma), 1.001 * np.sqrt(norm.epsilon))  # else its variance would be below zero
+    scale = factor / np.sqrt(variance + norm.epsilon)
+    of_kernel = kernel.shape[-2:] if isinstance(convolution, layers.DepthwiseConv2D) else kernel.shape[-1:]
+    convolution.set_weights([kernel * scale.reshape(of_kernel)])
+    added = _rounded(beta - gamma / factor * mean * scale)
+    mean = np.where(np.abs(gamma) < factor, mean * scale, (beta - added) * np.sign(gamma))
+    norm.set_weights([gamma, beta, mean, factor**2 - norm.epsilon])
+
+
+def _rounded(weights: np.ndarray) -> np.ndarray:
+    return weights.astype(np.float16).astype(np.float32)
+
+
+def save(model: Any, path: Path, *, half: bool = False) -> None:
+    """Write a network as a `.keras` file; one of `halve` with kernels of two bytes a weight."""
+    import h5py
+
+    if not half:
+        model.save(path)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        whole, small = Path(folder) / "whole.keras", Path(folder) / "small.h5"
+        model.save(whole)
+        with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+            with old.open("model.weights.h5") as weights, h5py.File(weights) as source, h5py.File(small, "w") as target:
+                source.visititems(lambda name, item: _copy_halved(name, item, target))
+            for name in old.namelist():
+                if name == "model.weights.h5":
+                    new.write(small, name)
+                else:
+                    new.writestr(name, old.read(name))
+
+
+def _copy_halved(name: str, item: Any, target: Any) -> None:
+    """One group or data set of a weights file; kernels as float16."""
+    import h5py
+
+    if isinstance(item, h5py.Dataset):
+        kind = np.float16 if item.ndim > 1 else item.dtype
+        copy = target.create_dataset(name, data=item[()].astype(kind))
+    else:
+        copy = target.require_group(name)
+    copy.attrs.update(item.attrs)
+
+
+def convert(model: Any, folder: Path, *, half: bool = False) -> None:
     """Write `serving.xml`, `serving.bin` and `head.npz`; outputs are probabilities, embedding and last feature map.
 
     Of a network that also takes the patient this is the picture's part, which answers as for an unknown patient.
+
+    Args:
+        model: the Keras network.
+        folder: where to.
+        half: store weights as float16, which changes nothing in a network of `halve`.
 
     Raises:
         BundleError: where the libraries cannot convert it, or find no room for their files.
@@ -39,7 +112,7 @@ def convert(model: Any, folder: Path) -> None:
     model = networks.picture_part(model)
     output = model.get_layer("output")
     serving = keras.Model(model.inputs, [output.output, output.input, model.get_layer("features").output])
-    write_serving(serving, folder, source="network.keras")
+    write_serving(serving, folder, source="network.keras", half=half)
     Head.of(model).save(folder / "head.npz")
 
 

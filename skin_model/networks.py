@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
+
 from skin_model import backbones, patients
 from skin_model.errors import ConfigurationError
 from skin_model.taxonomy import DIAGNOSES
@@ -19,11 +21,14 @@ Backbone = Callable[[int, str | None], tuple[Any, Any]]
 _PATIENT_UNITS = 16
 
 PRETRAINED = tuple(backbones.APPLICATIONS)
+# name -> two of these side by side, as one network whose logits are the mean of theirs
+PAIRS = {"lite0_mobilenet": ("efficientnet_lite0", "mobilenet")}
 # name -> (backbone, units of the hidden dense layer or None for global average pooling and one dense layer)
 NETWORKS: dict[str, tuple[Backbone, int | None]] = {
     "custom_cnn": (backbones.custom_cnn, 128),
     "vgg_like": (backbones.vgg_like, 256),
     **{name: (partial(backbones.pretrained, name), None) for name in PRETRAINED},
+    **{name: (partial(backbones.beside, *pair), None) for name, pair in PAIRS.items()},
 }
 
 
@@ -44,7 +49,8 @@ def build(
         size: side of the square input in pixels.
         task: "diagnosis" (softmax over the seven classes) or "binary" (one sigmoid: malignant).
         weights: "imagenet", the path of a weights file (backbone only, or a `.keras` file of the same network from an
-            earlier training, with or without patients), or None for random weights.
+            earlier training, with or without patients), or None for random weights.  Of a pair also the two networks'
+            own `.keras` files, a comma between them: it then answers what they answer on average.
         dropout: rate before the last dense layer.
         metadata: columns that make the second input, any of `age`, `sex`, `localization`.
         linear_head: keep logits and softmax apart without the second input too: layers `picture_logits` and `output`.
@@ -58,7 +64,7 @@ def build(
     """
     if name not in NETWORKS:
         raise ConfigurationError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
-    own = weights is not None and weights.endswith(".keras")
+    own = trained_files(weights)
     if weights is not None and not own and name not in PRETRAINED:
         raise ConfigurationError(
             f"{name} starts from random weights or from the best.keras of another run, not from {weights}; "
@@ -81,17 +87,26 @@ def build(
     if metadata or linear_head:
         x = layers.Dense(units, name="picture_logits")(x)
         if metadata:
-            inputs, x = _with_patient(inputs, x, patients.width(metadata))
+            inputs, x = _with_patient(inputs, x, patients.width(metadata), _PATIENT_UNITS * len(PAIRS.get(name, "1")))
         outputs = layers.Activation(activation, name="output")(x)
     else:
         outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name=name)
-    if own:
+    if name in PAIRS and len(own) == len(PAIRS[name]):
+        alone = partial(build, size=size, task=task, metadata=metadata, linear_head=True)
+        _load_side_by_side(model, [alone(of, weights=file) for of, file in zip(PAIRS[name], own, strict=True)])
+    elif own:
         _load_whole(model, str(weights))
     return model
 
 
-def _with_patient(image: Any, picture: Any, width: int) -> tuple[list[Any], Any]:
+def trained_files(weights: str | None) -> list[str]:
+    """The `.keras` files that starting weights name; none where they are of another kind."""
+    named = (weights or "").split(",")
+    return named if all(file.endswith(".keras") for file in named) else []
+
+
+def _with_patient(image: Any, picture: Any, width: int, units: int) -> tuple[list[Any], Any]:
     """Both inputs, and the sum of the picture's logits and the patient's.
 
     No biases: an unknown patient, all zero, adds nothing.  It begins at nothing for every patient, too.
@@ -99,7 +114,7 @@ def _with_patient(image: Any, picture: Any, width: int) -> tuple[list[Any], Any]
     from keras import layers
 
     patient = layers.Input((width,), name="patient")
-    x = layers.Dense(_PATIENT_UNITS, activation="relu", use_bias=False, name="patient_hidden")(patient)
+    x = layers.Dense(units, activation="relu", use_bias=False, name="patient_hidden")(patient)
     x = layers.Dense(picture.shape[-1], use_bias=False, kernel_initializer="zeros", name="patient_logits")(x)
     return [image, patient], layers.Add(name="logits")([picture, x])
 
@@ -141,6 +156,24 @@ def picture_part(model: Any) -> Any:
     single = keras.Model([model.get_layer("image").output], output(logits.input), name=model.name)  # as saved ones are
     output.set_weights(logits.get_weights())
     return single
+
+
+def _load_side_by_side(pair: Any, members: Sequence[Any]) -> None:
+    """Give a pair the weights of its two networks; its logits, the patient's too, are then the mean of theirs."""
+    head = {"picture_logits", "patient_hidden", "patient_logits"}
+    for member in members:
+        for layer in member.layers:
+            if layer.weights and layer.name not in head:
+                pair.get_layer(layer.name).set_weights(layer.get_weights())
+
+    def of_each(name: str, number: int) -> list[np.ndarray]:
+        return [member.get_layer(name).get_weights()[number] for member in members]
+
+    kernel, bias = np.concatenate(of_each("picture_logits", 0)), np.mean(of_each("picture_logits", 1), axis=0)
+    last_layer(pair).set_weights([kernel / len(members), bias])
+    if len(pair.inputs) > 1:
+        pair.get_layer("patient_hidden").set_weights([np.concatenate(of_each("patient_hidden", 0), axis=1)])
+        pair.get_layer("patient_logits").set_weights([np.concatenate(of_each("patient_logits", 0)) / len(members)])
 
 
 def _load_whole(model: Any, weights: str) -> None:

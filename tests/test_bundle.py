@@ -83,7 +83,7 @@ def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
         bundle.read(folder)
 
 
-LATER = {"metadata", "balanced_threshold", "prediction_sets"}  # models made before these were thought of still load
+LATER = {"metadata", "balanced_threshold", "prediction_sets", "half"}  # models made before these still load
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name not in {"format"} | LATER])
@@ -254,7 +254,7 @@ def texts_of(folder: Path) -> dict[str, str]:
 def as_converted(made, monkeypatch):
     """Takes the conversion from the finished bundle, which spares seconds where the network is the same."""
 
-    def copy(model, folder):
+    def copy(model, folder, *, half):
         for name in ("serving.xml", "serving.bin", "head.npz"):
             shutil.copyfile(made.folder / name, folder / name)
 
@@ -324,11 +324,11 @@ def test_no_bundle_is_made_where_the_serving_form_answers_otherwise_than_keras(
 ):
     convert = conversion.convert
 
-    def convert_another(model, folder):
+    def convert_another(model, folder, *, half):
         output = model.get_layer("output")
         kernel, bias = output.get_weights()
         output.set_weights([kernel, bias + np.linspace(0, 0.01, 7, dtype=np.float32)])
-        convert(model, folder)
+        convert(model, folder, half=half)
         output.set_weights([kernel, bias])
 
     monkeypatch.setattr(conversion, "convert", convert_another)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACES = ["--data", "--out", "--split", "--resume"]
 SETTINGS = [f"--{field.name.replace('_', '-')}" for field in fields(TrainingConfig)]
 COMMANDS = {
-    "": ["dataset", "train", "crossval", "search", "bundle", "evaluate", "predict"],
+    "": ["dataset", "train", "crossval", "join", "search", "bundle", "evaluate", "predict"],
     "dataset": ["validate", "draw", "lookalikes", "split"],
     "dataset validate": ["DIR"],
     "dataset draw": ["DIR", "--lesions", "--height", "--width", "--seed"],
@@ -27,8 +27,9 @@ COMMANDS = {
     "dataset split": ["DIR", "CSV", "--seed", "--reviewed"],
     "train": [*PLACES, "--no-leak-guard", *SETTINGS],
     "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
+    "join": ["RUN", "--out"],
     "search": [*PLACES, "--trials", *SETTINGS],
-    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity"],
+    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--half"],
     "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--corruptions", "--allow-seen"],
     "predict": ["PATH", "--model", "--json"],
 }
@@ -90,6 +91,7 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("crossval --data {data} --split {split} --out new --folds 0,7", "must be in the split"),
         ("search --data {data} --out new --trials 0", "one trial or more"),
         ("search --data {data} --out new --trials 2 --resume", "no search in new"),
+        ("join {run} nowhere --out new", "no training in nowhere"),
         ("dataset lookalikes {data} {split}", "may hold a review"),
         ("dataset lookalikes {data} new.csv --model nowhere", "There is no model in nowhere"),
         ("bundle --data {data} --run nowhere --out new", "no training in nowhere"),

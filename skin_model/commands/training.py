@@ -1,4 +1,4 @@
-"""The commands `train`, `crossval` and `search`."""
+"""The commands `train`, `crossval`, `join` and `search`."""
 
 import argparse
 from dataclasses import fields
@@ -34,6 +34,14 @@ def add_crossval(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser, [name for name in _SETTINGS if name != "validation"])
     parser.description = "{fold} in --weights and --teachers stands for each fold's name: OTHER/{fold}/best.keras."
     parser.set_defaults(run=_crossval)
+
+
+def add_join(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `join`."""
+    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="folders of two finished trainings")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new run")
+    parser.description = "The two networks side by side as one, whose answer is the mean of theirs."
+    parser.set_defaults(run=_join)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +147,14 @@ def _crossval(options: argparse.Namespace) -> int:
     if not options.guard:
         print("The leak guard was off: these figures may be of what the networks have learned.")
     print(f"out-of-fold answers: {options.out / 'oof.csv'}; figures: {options.out / 'crossval.json'}")
+    return OK
+
+
+def _join(options: argparse.Namespace) -> int:
+    from skin_model.services import joining
+
+    state = joining.join(runs=options.runs, folder=options.out)
+    print(f"{state.config.network}: {options.out / 'best.keras'}")
     return OK
 
 

@@ -110,8 +110,9 @@ def _written(section: Section) -> str:
 
 def _identity(manifest: dict[str, Any]) -> str:
     tasks = {"diagnosis": "seven diagnoses", "binary": "malignant against benign"}
-    first = [*(manifest.get("stages") or []), manifest.get("training") or {}][0]  # later stages start from earlier ones
-    start = first.get("weights")
+    stages = [*(manifest.get("stages") or []), manifest.get("training") or {}]
+    begun = [PurePath(str(stage["weights"])).name for stage in stages if stage.get("weights")]
+    start = ", ".join(name for name in begun if not name.endswith(".keras"))  # of the others the earlier stages tell
     rows = {
         "Version": manifest.get("model_version"),
         "Network": manifest.get("network"),
@@ -120,7 +121,7 @@ def _identity(manifest: dict[str, Any]) -> str:
         "Input side (pixels)": manifest.get("size"),
         "Views averaged per image": manifest.get("views"),
         "Serving form against the trained network": manifest.get("agreement") or None,
-        "Weights at the start": start and PurePath(str(start)).name,
+        "Weights at the start": start or None,
     }
     return _grid(["property", "value"], _recorded(rows))
 

@@ -7,7 +7,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from skin_model import bundle, conversion, imaging, networks
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.entities import TrainingConfig
+from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics, report
 from skin_model.inference import VIEWS, Classifier, to_logits
 from skin_model.patients import PatientPart, encode, of_table
-from skin_model.services import evaluation, gate, prediction, references
+from skin_model.services import evaluation, gate, joining, prediction, references
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage
 
@@ -39,6 +39,7 @@ def make_bundle(
     out: Path,
     views: int = 1,
     sensitivity: float = 0.95,
+    half: bool = False,
     on_stage: OnStage = lambda _: None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Bundle:
@@ -52,6 +53,7 @@ def make_bundle(
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
         sensitivity: for malignant images of the calibration part; decides the operating point.
+        half: round weights to float16 before anything is measured, and store them so: half the size.
         on_stage: told of each stage.
         on_check: told of (images done, images in all) while the guard against leaks compares pixels.
 
@@ -67,16 +69,20 @@ def make_bundle(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-unfinished-") as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
-        model.save(folder / "network.keras")
-        pd.DataFrame([asdict(r) for r in stages[-1].history]).to_csv(folder / "history.csv", index=False)
+        if half:
+            conversion.halve(model)
+        conversion.save(model, folder / "network.keras", half=half)
+        epochs = [asdict(record) for record in stages[-1].history]
+        columns = [field.name for field in fields(EpochRecord)]
+        pd.DataFrame(epochs, columns=columns).to_csv(folder / "history.csv", index=False)
         on_stage("hashing the images the model has met")
         _write_seen(table[table.part != "test"], folder / "seen.csv.gz")
         on_stage("converting to the serving form and comparing both")
-        conversion.convert(model, folder)
+        conversion.convert(model, folder, half=half)
         if part := PatientPart.of(model, stages[-1].config.columns):
             part.save(folder / "patient.npz")
         calibration_rows = table[table.part == "calibration"]
-        manifest = _manifest(stages, table, views, sensitivity)
+        manifest = _manifest(stages, table, views, sensitivity, half)
         classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
         manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
         on_stage("calibrating")
@@ -100,7 +106,7 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
     if out.exists():
         raise BundleError(f"{out} already exists; name a new folder, or remove the old model first.")
     stages = lineage(run)
-    if not stages[-1].epoch:
+    if not (stages[-1].epoch or stages[-1].finished):
         raise TrainingError(f"The training in {run} has not finished an epoch yet; let it go on with --resume.")
     if stages[-1].to_refit:
         raise TrainingError(f"The last layer of {run} is still to be fitted anew; let it go on with --resume.")
@@ -131,7 +137,7 @@ def _write_seen(met: pd.DataFrame, path: Path) -> None:
     path.write_bytes(gzip.compress(rows.to_csv(index=False).encode(), mtime=0))
 
 
-def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivity: float) -> Manifest:
+def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivity: float, half: bool) -> Manifest:
     state = stages[-1]
     config = state.config
     parts = {
@@ -159,33 +165,43 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
         },
         agreement={},
         metadata=config.columns,
+        half=half,
         environment={"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
     )
 
 
 def _settings(state: RunState) -> dict[str, Any]:
-    """A training's settings without where its starting weights lay on that machine."""
-    training = asdict(state.config) | {"best_epoch": state.best_epoch, "epochs_run": state.epoch}
+    """A training's settings without where its starting weights lay on that machine; of joined ones what they share."""
+    training = asdict(state.config)
     if state.config.weights:
-        training["weights"] = Path(state.config.weights).name
+        training["weights"] = ",".join(Path(file).name for file in state.config.weights.split(","))
     training["teachers"] = ",".join(run.name for run in state.config.teacher_runs)
-    return training
+    if not state.epoch:
+        training = {name: training[name] for name in ("network", "weights", *joining.SHARED)}
+    return training | {"best_epoch": state.best_epoch, "epochs_run": state.epoch}
 
 
 def commands(manifest: Manifest) -> list[str]:
     """The command lines that make such a bundle again."""
-    lines = []
+    lines: list[str] = []
+    made: list[str] = []  # that no later training has started from yet
     stages = [*manifest.stages, manifest.training]
     defaults = asdict(TrainingConfig())
     for number, stage in enumerate(stages, 1):
         given = {k: v for k, v in stage.items() if k in defaults and v != defaults[k]}
-        if number > 1:
-            given["weights"] = f"runs/{number - 1}/best.keras"
+        if count := len(networks.trained_files(stage["weights"])):  # each run stands behind those it started from
+            made, origins = made[:-count], made[-count:]
+            given["weights"] = ",".join(f"{run}/best.keras" for run in origins)
+        run = f"runs/{number}"
         options = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in given.items())
-        lines.append(f"python -m skin_model train --data DATA --split SPLIT.csv --out runs/{number} {options}".strip())
+        if stage["epochs_run"]:
+            lines.append(f"python -m skin_model train --data DATA --split SPLIT.csv --out {run} {options}".strip())
+        else:
+            lines.append(f"python -m skin_model join {' '.join(origins)} --out {run}")
+        made.append(run)
     lines.append(
         f"python -m skin_model bundle --data DATA --run runs/{len(stages)} --out MODEL --views {manifest.views} "
-        f"--sensitivity {manifest.target_sensitivity}"
+        f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}"
     )
     lines.append("python -m skin_model evaluate --images DATA --labels DATA/HAM10000_metadata.csv --model MODEL")
     return lines

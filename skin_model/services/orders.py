@@ -80,7 +80,9 @@ def defaults(data_set: DataSet) -> TrainingConfig:
 
     Attention needs lesion masks, which few data sets have.
     """
-    shipped = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))["training"]
+    manifest = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))
+    stages = [*manifest["stages"], manifest["training"]]
+    shipped = next(stage for stage in reversed(stages) if stage["epochs_run"])  # a pair may only have been put together
     known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
     config = TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
     return config if data_set.summary.get("masks") else replace(config, attention=0.0)

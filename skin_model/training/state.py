@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skin_model import files
+from skin_model import files, networks
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 
@@ -94,25 +94,28 @@ def ancestors(config: TrainingConfig, split: str) -> list[RunState]:
         TrainingError: as `lineage` does.
         ConfigurationError: the weights were learned from lesions of the fold that is to measure the training.
     """
-    if not (config.weights and config.weights.endswith(".keras")):
-        return []
-    parent = Path(config.weights).parent
+    return [run for file in networks.trained_files(config.weights) for run in _origin(file, config.validation, split)]
+
+
+def _origin(weights: str, fold: str, split: str) -> list[RunState]:
+    """The run that a `.keras` file is of, preceded by those it started from; errors as of `ancestors`."""
+    parent = Path(weights).parent
     if not (parent / "run.json").is_file():
         raise TrainingError(
-            f"It is not known what {config.weights} was trained on: run.json is missing beside it. "
+            f"It is not known what {weights} was trained on: run.json is missing beside it. "
             "Start from the best.keras in a run's own folder."
         )
     runs = lineage(parent)
     if any(run.split != split for run in runs):
         raise TrainingError(
-            f"{config.weights} was trained on another split, so it may have met test lesions of this one. "
+            f"{weights} was trained on another split, so it may have met test lesions of this one. "
             "Give the same --split to both trainings."
         )
-    fold, met = config.validation, runs[-1].config.validation
+    met = runs[-1].config.validation
     if fold not in ("none", met):
         was = "trained on all folds" if met == "none" else f"validated on {met}"
         raise ConfigurationError(
-            f"{config.weights} was {was}, so it has learned from lesions of {fold} and its figures there would "
+            f"{weights} was {was}, so it has learned from lesions of {fold} and its figures there would "
             f"flatter it. Start from a training validated on {fold}; `crossval` puts each fold's name in place of "
             "{fold}: --weights OTHER/{fold}/best.keras."
         )

@@ -1,0 +1,63 @@
+"""Two finished trainings side by side as one network, whose answer is the mean of theirs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skin_model import files, networks
+from skin_model.dataset import splits
+from skin_model.entities import TrainingConfig
+from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.training.state import RunState, ancestors, read_state, write_state
+
+SHARED = ("task", "size", "metadata", "validation")
+
+
+def join(*, runs: Sequence[Path], folder: Path) -> RunState:
+    """Make one network of two, as a run that can be bundled, explained and trained on like any other.
+
+    Both keep their own feature map; one last layer behind the two gives the mean of their logits, so that class
+    activation maps are the sum of both.
+
+    Args:
+        runs: finished trainings whose networks make a pair of `networks.PAIRS`, in either order.
+        folder: the new run's.
+
+    Raises:
+        ConfigurationError: no such pair, or networks of different size, inputs, task or validation fold.
+        TrainingError: a training that is not finished, or of another split; a folder that already holds one.
+    """
+    states = [read_state(run) for run in runs]
+    networks_of = [state.config.network for state in states]
+    pair = next((name for name, of in networks.PAIRS.items() if sorted(of) == sorted(networks_of)), None)
+    if pair is None:
+        known = "; ".join(" and ".join(members) for members in networks.PAIRS.values())
+        raise ConfigurationError(f"{' and '.join(networks_of)} make no known pair. Name trainings of {known}.")
+    order = [networks_of.index(member) for member in networks.PAIRS[pair]]
+    for run, state in zip(runs, states, strict=True):
+        if not state.finished or state.to_refit:
+            raise TrainingError(f"The training in {run} is not finished yet; let it go on with --resume.")
+    first, second = (states[number].config for number in order)
+    for name in SHARED:
+        one, other = getattr(first, name), getattr(second, name)
+        if one != other:
+            raise ConfigurationError(
+                f"{name} is {one} in one training and {other} in the other. Join trainings that agree on it."
+            )
+    config = TrainingConfig(
+        network=pair,
+        weights=",".join(str(runs[number] / "best.keras") for number in order),
+        **{name: getattr(first, name) for name in SHARED},
+    )
+    with files.held(folder):
+        if (folder / "run.json").exists():
+            raise TrainingError(f"{folder} already holds a training; name a new folder.")
+        ancestors(config, states[0].split)
+        model = networks.build(
+            pair, size=config.size, task=config.task, weights=config.weights, metadata=config.columns
+        )
+        splits.write(splits.read(runs[0] / "split.csv", leaky=True), folder / "split.csv")
+        with files.whole(folder / "best.keras") as partial:
+            model.save(partial)
+        state = RunState(config, states[0].split, finished=True)
+        write_state(state, folder)
+    return state
