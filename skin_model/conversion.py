@@ -72,8 +72,12 @@ def save(model: Any, path: Path, *, half: bool = False) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole, small = Path(folder) / "whole.keras", Path(folder) / "small.h5"
         model.save(whole)
-        with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
-            with old.open("model.weights.h5") as weights, h5py.File(weights) as source, h5py.File(small, "w") as target:
+        with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            with (
+                old.open("model.weights.h5") as weights,
+                h5py.File(weights) as source,
+                h5py.File(small, "w", libver="latest") as target,
+            ):
                 source.visititems(lambda name, item: _copy_halved(name, item, target))
             for name in old.namelist():
                 if name == "model.weights.h5":

@@ -20,7 +20,7 @@ from skin_model.entities import CARE, REFUSED, Finding, SimilarCase
 from skin_model.taxonomy import CODES
 
 NEAREST = 16  # as many as classify about as well as the network: Tschandl et al., British J. of Dermatology 2019
-AXES = 64
+AXES = 256
 # of the images of new lesions, these shares lie nearer: the other 5 % are used with care, and 0.5 % not judged
 CARE_BEYOND, REFUSE_BEYOND = 0.95, 0.995
 EXACT = 50_000  # cases up to which every distance is computed, in a few milliseconds
@@ -42,7 +42,7 @@ class Axes:
 
     Attributes:
         mean: float32 (D,), of the square roots.
-        directions: float32 (D, K), orthonormal, the strongest first.
+        directions: float32 (D, K), orthonormal up to float16, the strongest first.
         variances: float32 (K,), along them.
         rest: variance along each direction that is left out.
     """
@@ -64,7 +64,9 @@ class Axes:
         variances = np.maximum(variances[::-1], _TINY)
         kept = min(count, len(embeddings) - 1, rooted.shape[1])
         rest = float(variances[kept:].mean()) if kept < len(variances) else _TINY
-        strongest = np.ascontiguousarray(directions[:, ::-1][:, :kept], dtype=np.float32)
+        strongest = np.ascontiguousarray(directions[:, ::-1][:, :kept])
+        # as a file holds them, so that the limits fit what is read from it
+        strongest = strongest.astype(np.float16).astype(np.float32)
         return cls(mean.astype(np.float32), strongest, variances[:kept].astype(np.float32), rest)
 
     def __call__(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +121,6 @@ class References:
     def of(cls, embeddings: np.ndarray, labels: np.ndarray, images: np.ndarray, confirmed: np.ndarray) -> "References":
         """Compress the embeddings (M, D) of confirmed cases."""
         axes = Axes.of(embeddings, labels)
-        # as a file holds them, so that the limits fit what is read from it
         coordinates = axes(embeddings)[0].astype(np.float16).astype(np.float32)
         return cls(axes, coordinates, images, labels, confirmed)
 
@@ -161,13 +162,13 @@ class References:
         return None
 
     def save(self, path: Path) -> None:
-        """Write everything as `.npz`, the coordinates in half precision."""
+        """Write everything as `.npz`, axes and coordinates in half precision."""
         care, refuse = (np.nan if limit is None else limit for limit in self.limits)
         with path.open("wb") as file:
             np.savez_compressed(
                 file,
                 mean=self.axes.mean,
-                directions=self.axes.directions,
+                directions=self.axes.directions.astype(np.float16),
                 variances=self.axes.variances,
                 scalars=np.array([self.axes.rest, self.usual, care, refuse]),
                 coordinates=self.coordinates.astype(np.float16),
@@ -182,7 +183,7 @@ class References:
         with np.load(path, allow_pickle=False) as file:
             rest, usual, *limits = file["scalars"].tolist()
             care, refuse = (None if np.isnan(limit) else limit for limit in limits)
-            axes = Axes(file["mean"], file["directions"], file["variances"], rest)
+            axes = Axes(file["mean"], file["directions"].astype(np.float32), file["variances"], rest)
             coordinates = file["coordinates"].astype(np.float32)
             return cls(axes, coordinates, file["images"], file["labels"], file["confirmed"], usual, (care, refuse))
 
