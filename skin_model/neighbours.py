@@ -62,8 +62,9 @@ class Axes:
         centred = rooted - mean
         variances, directions = np.linalg.eigh((centred * weights[:, None]).T @ centred)
         variances = np.maximum(variances[::-1], _TINY)
-        kept = min(count, len(embeddings) - 1, rooted.shape[1])
-        rest = float(variances[kept:].mean()) if kept < len(variances) else _TINY
+        # a small network's would be all of its dimensions, and nothing would be left to be strange in
+        kept = min(count, len(embeddings) - 1, rooted.shape[1] // 4)
+        rest = float(variances[kept:].mean())
         strongest = np.ascontiguousarray(directions[:, ::-1][:, :kept])
         # as a file holds them, so that the limits fit what is read from it
         strongest = strongest.astype(np.float16).astype(np.float32)

@@ -3,6 +3,7 @@
 from functools import cache
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from test_explain import pictures, pooled_network
@@ -150,9 +151,8 @@ def test_score_cam_equals_the_librarys():
     for subject in bundled():
         black = subject.network(np.zeros((1, *subject.image.shape), np.float32))[0]
         ours = score_cam(subject, idle)
-        for target in range(7):
-            if not ours[target].any():
-                continue
+        # of a class that is no likelier than for a black picture, the map is the difference of small numbers
+        for target in np.flatnonzero(ours.any((1, 2)) & (subject.network(subject.image[None])[0] > black)):
             theirs = library(
                 lambda p, k=target, least=float(black[target]): p[:, k] - least,  # it leaves the black picture out
                 subject.image[None],
@@ -162,6 +162,7 @@ def test_score_cam_equals_the_librarys():
                 max_N=CHANNELS,
             )
             compared.append(np.corrcoef(ours[target].ravel(), np.asarray(theirs)[0].ravel())[0, 1])
+    assert len(compared) >= 2
     assert min(compared) > 0.9  # its masks are enlarged from corner to corner, ours from cell to cell
     assert np.mean(compared) > 0.95
 
@@ -173,7 +174,7 @@ def test_smoothgrad_equals_the_librarys_up_to_its_noise():
     target = int(subject.network(subject.image[None])[0].argmax())
     ours = METHODS["saliency"].explain(subject, CODES[target], idle)[CODES[target]].heat_map
     theirs = subject.saliency()(CategoricalScore(target), subject.image[None], smooth_samples=16, smooth_noise=0.1)[0]
-    coarse = theirs.reshape(len(ours), len(theirs) // len(ours), len(ours), -1).mean((1, 3))
+    coarse = cv2.resize(np.asarray(theirs), ours.shape, interpolation=cv2.INTER_AREA)
     assert np.corrcoef(ours.ravel(), coarse.ravel())[0, 1] > 0.9
 
 

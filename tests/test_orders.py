@@ -138,7 +138,7 @@ def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_qu
         (replace(small, batch=1000), 1, r"batch must be at most \d+, the number of training images"),
         (replace(small, validation="fold4"), 1, "no fold4"),
         (small, 3, "views must be one of"),
-        (replace(small, weights=orders.IN_USE), 1, "is a mobilenet"),
+        (replace(small, weights=orders.IN_USE), 1, "is a lite0_mobilenet"),
     ):
         with pytest.raises(ConfigurationError, match=words):
             orders.submit(data_set=data_set, config=config, who="ada", job=orders.new_id(), views=views)
@@ -231,7 +231,7 @@ def test_the_settings_offered_first_are_those_of_the_shipped_model_as_far_as_the
     data_set: DataSet,
 ) -> None:
     config = orders.defaults(data_set)
-    assert (config.network, config.size, config.weights) == ("mobilenet", 192, None)
+    assert (config.network, config.size, config.weights) == ("mobilenet", 256, None)
     without = replace(data_set, summary=data_set.summary | {"masks": 0})
     assert data_set.summary["masks"] == data_set.summary["images"]
     assert orders.defaults(without).attention == 0

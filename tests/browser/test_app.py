@@ -210,8 +210,8 @@ def test_a_map_of_strength_0_is_the_picture_itself(server: str, visit: Visit, pi
     expect(alone).to_be_visible()
     answer = page.request.get(page.evaluate("source => new URL(source, location).href", alone.get_attribute("src")))
     without = np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB"))
-    assert apart(pixels(picture), without) < 3
-    assert apart(covered, without) > 3
+    assert apart(pixels(picture), without) < 1.5
+    assert apart(covered, without) > 1.5
 
 
 def test_two_browsers_at_the_same_time_each_get_the_answer_to_their_own_image(
