@@ -87,7 +87,8 @@ def build(
     if metadata or linear_head:
         x = layers.Dense(units, name="picture_logits")(x)
         if metadata:
-            inputs, x = _with_patient(inputs, x, patients.width(metadata), _PATIENT_UNITS * len(PAIRS.get(name, "1")))
+            members = len(PAIRS.get(name, (name,)))
+            inputs, x = _with_patient(inputs, x, patients.width(metadata), _PATIENT_UNITS * members)
         outputs = layers.Activation(activation, name="output")(x)
     else:
         outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
