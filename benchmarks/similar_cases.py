@@ -24,8 +24,8 @@ def main() -> None:
     references = Gate(bundle.read(args.model)).references
     if references is None:
         parser.error("The model carries no references; make the bundle again.")
-    rng, spread = np.random.default_rng(0), 0.5 * np.sqrt(references.axes.variances)
     known = references.coordinates
+    rng, spread = np.random.default_rng(0), 0.5 * np.sqrt(references.axes.variances[: known.shape[1]])
 
     def drawn(count: int) -> np.ndarray:
         chosen = known[rng.integers(len(known), size=count)]

@@ -4,9 +4,9 @@ An embedding is compressed to the coordinates on the principal axes of the train
 covariance every class weighs the same, or the rare ones would count as strange.  The signed square root before that
 evens out activations (Perronnin, Sanchez and Mensink, ECCV 2010).
 
-A picture's strangeness is its distance to the nearest training lesions where every axis is scaled to unit variance
-(nearest neighbours: Sun et al., ICML 2022), and what no axis holds counts too, scaled alike (the residual: Wang et
-al., CVPR 2022).
+A picture's strangeness is its distance to the nearest training lesions along the strongest axes, scaled to unit
+variance (nearest neighbours: Sun et al., ICML 2022), to their mean along the others (Mahalanobis: Lee et al., NeurIPS
+2018), and what no axis holds counts too, scaled alike (the residual: Wang et al., CVPR 2022).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ from skin_model.entities import CARE, REFUSED, Finding, SimilarCase
 from skin_model.taxonomy import CODES
 
 NEAREST = 16  # as many as classify about as well as the network: Tschandl et al., British J. of Dermatology 2019
-AXES = 256
+AXES = 256  # along which strangeness is told
+CASE_AXES = 64  # the strongest of them, along which cases lie: no more of the nearest share a diagnosis with 256
 # of the images of new lesions, these shares lie nearer: the other 5 % are used with care, and 0.5 % not judged
 CARE_BEYOND, REFUSE_BEYOND = 0.95, 0.995
 EXACT = 50_000  # cases up to which every distance is computed, in a few milliseconds
@@ -33,7 +34,7 @@ _REFUSING = (
     "The picture is too unlike any dermoscopic picture that the network learned from, so its answer would mean little. "
     "Give a picture of one skin lesion, taken through a dermatoscope, the lesion in the middle."
 )
-Search = Callable[[np.ndarray, int], np.ndarray]  # places (N, K), number n -> positions (N, n), the nearest first
+Search = Callable[[np.ndarray, int], np.ndarray]  # places (N, k), number n -> positions (N, n), the nearest first
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class References:
 
     Attributes:
         axes: the compression.
-        coordinates: float32 (M, K).
+        coordinates: float32 (M, k), along the k strongest of the axes.
         images: image id of each case (M,).
         labels: class indices (M,).
         confirmed: how each diagnosis was confirmed (M,), "" where that is not known.
@@ -122,7 +123,7 @@ class References:
     def of(cls, embeddings: np.ndarray, labels: np.ndarray, images: np.ndarray, confirmed: np.ndarray) -> "References":
         """Compress the embeddings (M, D) of confirmed cases."""
         axes = Axes.of(embeddings, labels)
-        coordinates = axes(embeddings)[0].astype(np.float16).astype(np.float32)
+        coordinates = axes(embeddings)[0][:, :CASE_AXES].astype(np.float16).astype(np.float32)
         return cls(axes, coordinates, images, labels, confirmed)
 
     def calibrated(self, embeddings: np.ndarray, lesions: np.ndarray) -> "References":
@@ -140,17 +141,20 @@ class References:
 
     def look_up(self, embeddings: np.ndarray) -> list[Neighbourhood]:
         """Where pictures with the embeddings (N, D) lie."""
-        places, left = self.axes(embeddings)
+        along, left = self.axes(embeddings)
+        k = self.coordinates.shape[1]
+        places, variances = np.ascontiguousarray(along[:, :k]), self.axes.variances
+        unlike_any = (along[:, k:] ** 2 / variances[k:]).sum(axis=1) + left / self.axes.rest
         count = min(NEAREST, len(self.coordinates))
         found = []
-        for place, squared, nearest in zip(places, left, self._search(places, count), strict=True):
-            apart = self.coordinates[nearest] - place  # (n, K)
-            scaled = (apart**2 / self.axes.variances).sum(axis=1).mean()
+        for place, common, nearest in zip(places, unlike_any, self._search(places, count), strict=True):
+            apart = self.coordinates[nearest] - place  # (n, k)
+            scaled = (apart**2 / variances[:k]).sum(axis=1).mean()
             similar = tuple(
                 SimilarCase(str(self.images[i]), CODES[self.labels[i]], str(self.confirmed[i]), float(d) / self.usual)
                 for i, d in zip(nearest, np.sqrt((apart**2).sum(axis=1)), strict=True)
             )
-            found.append(Neighbourhood(float(np.sqrt(scaled + squared / self.axes.rest)), similar))
+            found.append(Neighbourhood(float(np.sqrt(scaled + common)), similar))
         return found
 
     def finding(self, strangeness: float) -> Finding | None:
@@ -194,7 +198,7 @@ class References:
 
 
 def exact(coordinates: np.ndarray) -> Search:
-    """A search that computes every distance to the cases (M, K)."""
+    """A search that computes every distance to the cases (M, k)."""
     lengths = (coordinates**2).sum(axis=1)
 
     def search(places: np.ndarray, count: int) -> np.ndarray:
@@ -206,7 +210,7 @@ def exact(coordinates: np.ndarray) -> Search:
 
 
 def approximate(coordinates: np.ndarray) -> Search:
-    """A search among the cases (M, K) of the nearest cells only: 99 of 100 cases found, in a tenth of the time.
+    """A search among the cases (M, k) of the nearest cells only: 99 of 100 cases found, in a tenth of the time.
 
     Inverted lists (Jegou, Douze and Schmid, PAMI 2011), by Faiss, which is looked for when first needed; without it
     every distance is computed.

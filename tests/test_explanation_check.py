@@ -116,7 +116,7 @@ def test_every_picture_of_an_unknown_lesion_counts_as_a_lesion_not_met(made, par
 
 
 def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked, made, drawn_data, tmp_path):
-    def measure(file, images=5, stop_at=99):
+    def measure(file, images=5, stop_at=99, seed=0):
         asked = []
 
         def progress(done: int, total: int) -> None:
@@ -124,7 +124,7 @@ def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked
             if len(asked) == stop_at:
                 raise KeyboardInterrupt
 
-        order = {"classifier": Classifier(made), "data": drawn_data, "images": images, "slow_images": 0}
+        order = {"classifier": Classifier(made), "data": drawn_data, "images": images, "slow_images": 0, "seed": seed}
         return explanation_check.check(**order, rows_file=file, on_progress=progress), asked
 
     file = tmp_path / "rows.jsonl"
@@ -137,11 +137,29 @@ def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked
     assert found == checked
     assert asked == [3, 4, 5]
     assert file.read_text().startswith(noted)
+    fewer, asked = measure(file, images=4)
+    assert (fewer["images"], asked) == (4, [4]), "nothing is measured again"
+    assert measure(file)[0] == checked, "and nothing lost"
     with pytest.raises(ConfigurationError, match="Name another file"):
-        measure(file, images=4)
+        measure(file, seed=1)
     file.write_bytes(b"\xff\xd8\n")
     with pytest.raises(ConfigurationError, match="Name another file"):
         measure(file)
+
+
+def test_pictures_noted_without_slow_methods_are_measured_again_where_these_are_asked_for(tmp_path):
+    def noted(slow_images):
+        with explanation_check._Rows(tmp_path / "rows.jsonl", {"seed": 0}, slow_images) as rows:
+            return list(rows.known)
+
+    fast = {"gradcam": {"insertion": 0.5}}
+    whole = {key: {"insertion": 0.5} for key in METHODS}
+    with explanation_check._Rows(tmp_path / "rows.jsonl", {"seed": 0}, 1) as rows:
+        for row in (None, whole, None, fast, fast):
+            rows.add(row)
+    assert noted(1) == [None, whole, None, fast, fast]
+    assert noted(2) == [None, whole, None]
+    assert noted(1) == [None, whole, None], "what was dropped is no longer in the file"
 
 
 def test_every_fast_method_gets_every_figure_with_its_interval_and_a_verdict(checked):

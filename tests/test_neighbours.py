@@ -10,10 +10,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from skin_model import neighbours
 from skin_model.entities import CARE, REFUSED
-from skin_model.neighbours import AXES, NEAREST, Axes, References
+from skin_model.neighbours import AXES, CASE_AXES, NEAREST, Axes, References
 from skin_model.taxonomy import CODES
 
-DIMENSIONS = 96
+DIMENSIONS = 320  # so many that cases lie along fewer axes than strangeness is told along
 
 
 def embeddings(count: int, seed: int, centre: float = 0.5) -> np.ndarray:
@@ -35,7 +35,8 @@ def references() -> References:
 
 def test_the_similar_cases_are_those_that_scikit_learn_finds_the_nearest_first(references: References) -> None:
     asked = embeddings(40, 4)
-    places, _ = references.axes(asked)
+    places = references.axes(asked)[0][:, :CASE_AXES]
+    assert places.shape[1] < len(references.axes.variances)
     distances, positions = NearestNeighbors(n_neighbors=NEAREST).fit(references.coordinates).kneighbors(places)
     for found, distance, position in zip(references.look_up(asked), distances, positions, strict=True):
         assert [case.image for case in found.similar] == [references.images[i] for i in position]
@@ -66,6 +67,16 @@ def test_new_pictures_pass_and_what_is_unlike_all_cases_does_not(references: Ref
     for strange in (along_no_axis, far_along_the_axes):
         findings = [references.finding(found.strangeness) for found in references.look_up(strange)]
         assert all(finding is not None and finding.outcome == REFUSED for finding in findings)
+
+
+def test_what_is_strange_only_along_axes_without_cases_is_refused(references: References) -> None:
+    axes, usual = references.axes, embeddings(20, 21)
+    further = axes.directions[:, CASE_AXES:].T * np.sqrt(axes.variances[CASE_AXES:, None])
+    rooted = np.sqrt(usual) + 10 * further.sum(axis=0)
+    for found in references.look_up(np.sign(rooted) * rooted**2):
+        finding = references.finding(found.strangeness)
+        assert finding is not None
+        assert finding.outcome == REFUSED
 
 
 def test_what_is_a_little_strange_is_to_be_used_with_care(references: References) -> None:
@@ -121,8 +132,9 @@ def test_five_cases_of_a_small_network_are_enough_to_be_looked_up() -> None:
 
 def test_among_many_cases_the_search_by_cells_finds_99_of_100_of_the_nearest(references: References) -> None:
     pytest.importorskip("faiss", reason="Faiss is not installed; every distance is computed without it")
-    cases = np.concatenate([references.axes(embeddings(20_000, seed))[0] for seed in (17, 18)]).astype(np.float32)
-    asked = references.axes(embeddings(50, 19))[0]
+    several = np.concatenate([embeddings(20_000, seed) for seed in (17, 18)])
+    cases = references.axes(several)[0][:, :CASE_AXES].astype(np.float32)
+    asked = references.axes(embeddings(50, 19))[0][:, :CASE_AXES]
     exactly = neighbours.exact(cases)(asked, NEAREST)
     found = neighbours.approximate(cases)(asked, NEAREST)
     assert np.mean([len(set(a) & set(b)) / NEAREST for a, b in zip(exactly, found, strict=True)]) >= 0.99

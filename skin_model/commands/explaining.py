@@ -26,7 +26,10 @@ def add_explain_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument(
-        "--rows", type=Path, metavar="FILE", help="note each picture there, and go on from it after an interruption"
+        "--rows",
+        type=Path,
+        metavar="FILE",
+        help="note each picture there, and go on from it, also with more or fewer images",
     )
     parser.add_argument("--keep", action="store_true", help="put the figures into the model, for page and report")
     parser.set_defaults(run=_explain_check)

@@ -41,19 +41,19 @@ def check(
             does not hang on what they hold are passed over (see `faithfulness.depends`).
         slow_images: on how many of these the slow methods are measured.
         seed: of the draw.
-        rows_file: keeps each picture's figures as soon as they are known; what stands there is not measured again.
+        rows_file: keeps each picture's figures as soon as they are known; what stands there is not measured again,
+            also by a check of more or fewer images.
         on_progress: told of pictures done.
 
     Raises:
         BundleError: a model without the seven classes.
-        ConfigurationError: `rows_file` is of another model, data set or other numbers.
+        ConfigurationError: `rows_file` is of another model, data set or seed.
         DatasetError: the model has met every lesion of the data set, or none of the others can tell anything.
     """
     classifier.require_diagnosis()
     table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
     said = {"model_version": classifier.manifest.model_version, "data": ham10000.source_name(table), "seed": seed}
-    asked = said | {"unseen": len(table), "images": images, "slow_images": slow_images}
-    with _Rows(rows_file, asked) as noted:
+    with _Rows(rows_file, said | {"unseen": len(table)}, slow_images) as noted:
         rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress)
     return said | {"images": len(rows), "looked_at": looked_at, "methods": truthfulness.summarise(rows)}
 
@@ -83,11 +83,12 @@ def unseen(table: pd.DataFrame, made: Bundle) -> pd.DataFrame:
 class _Rows:
     """What is known of each picture looked at, in their order: its figures, or None where it was passed over.
 
-    Kept in a file of JSON lines, where one is named: the settings, then a line per picture.
+    Kept in a file of JSON lines, where one is named: the settings, then a line per picture.  Of those it holds, the
+    ones from the first that lacks a slow method it is asked for are dropped.
     """
 
-    def __init__(self, path: Path | None, asked: dict[str, Any]) -> None:
-        self.path, self._asked = path, asked
+    def __init__(self, path: Path | None, asked: dict[str, Any], slow_images: int) -> None:
+        self.path, self._asked, self._slow_images = path, asked, slow_images
         self.known: list[Row | None] = []
         self._file: TextIO | None = None
 
@@ -104,10 +105,13 @@ class _Rows:
         except ValueError as error:
             self._file.close()
             raise ConfigurationError(
-                f"{self.path} holds no figures of this model, on this data set, for these numbers of images. "
-                "Name another file."
+                f"{self.path} holds no figures of this model, on this data set, in this order. Name another file."
             ) from error
-        self._file.truncate(sum(len(line.encode()) for line in whole))
+        slow = {key for key, method in METHODS.items() if method.slow}
+        fit = [place for place, row in enumerate(self.known) if row]
+        lacking = [place for place in fit[: self._slow_images] if not slow <= set(self.known[place] or ())]
+        del self.known[lacking[0] if lacking else len(self.known) :]
+        self._file.truncate(sum(len(line.encode()) for line in whole[: len(self.known) + 1]))
         if not whole:
             self._write(self._asked)
         return self
@@ -134,7 +138,11 @@ def measure(
 
     The slow methods are measured on the first `slow_images` of these.
     """
-    rows = [row for row in noted.known if row]
+    fit = [place for place, row in enumerate(noted.known) if row][:images]
+    rows = [row for row in noted.known if row][:images]
+    if len(rows) == images:
+        on_progress(images, images)
+        return rows, fit[-1] + 1
     size = classifier.manifest.size
     with _forgetful(classifier.bundle) as controls:
         left = table[len(noted.known) :]
