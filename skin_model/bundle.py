@@ -42,7 +42,8 @@ class Manifest:
         size: side of the input in pixels.
         views: flipped and turned views averaged per analysis.
         temperature: divides the averaged log probabilities.
-        threshold, target_sensitivity: operating point on the malignant probability, chosen on the calibration part.
+        threshold, target_sensitivity: operating point on the malignant probability, chosen on the calibration part
+            and on what `out_of_fold` tells of.
         balanced_threshold: a second one with the largest Youden index there; None where none was chosen.
         prediction_sets: as `conformal.fit` returns them; empty for a model without prediction sets.
         training: the last training's settings; `stages` those of the trainings whose weights it started from.
@@ -52,6 +53,8 @@ class Manifest:
         files: name -> SHA-256 of every other file.
         metadata: the data set's columns that are an input beside the image.
         half: whether the weights were rounded to float16 before anything was measured.
+        out_of_fold: the cross-validation whose answers operating points and prediction sets were fitted on besides
+            (see `calibrating.OutOfFold`); empty where the calibration part was all.
     """
 
     model_version: str
@@ -75,6 +78,7 @@ class Manifest:
     prediction_sets: dict[str, Any] = field(default_factory=dict)
     metadata: tuple[str, ...] = ()
     half: bool = False
+    out_of_fold: dict[str, Any] = field(default_factory=dict)
 
     @property
     def drawn(self) -> bool:

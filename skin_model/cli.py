@@ -66,7 +66,13 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "--sensitivity",
         type=float,
         default=0.95,
-        help="share of malignant calibration images that the operating point must find (default 0.95)",
+        help="share of malignant images outside the trainings that the operating point must find (default 0.95)",
+    )
+    parser.add_argument(
+        "--crossval",
+        type=Path,
+        metavar="DIR",
+        help="fit operating points and prediction sets also on the answers of this cross-validation",
     )
     parser.add_argument(
         "--half",
@@ -121,6 +127,7 @@ def _bundle(options: argparse.Namespace) -> int:
             views=options.views,
             sensitivity=options.sensitivity,
             half=options.half,
+            crossval=options.crossval,
             on_stage=lambda stage: print(f"{stage} ...", file=sys.stderr),
             on_check=advance,
         )

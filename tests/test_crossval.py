@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import cli, imaging
+from skin_model import bundle, cli, imaging
 from skin_model.conversion import load_keras
 from skin_model.dataset import splits
-from skin_model.dataset.labels import class_indices
+from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics
-from skin_model.services import training
+from skin_model.inference import Classifier
+from skin_model.services import evaluation, models, training
 from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, rows
 from skin_model.taxonomy import CODES
 from skin_model.training.run import RunState
@@ -240,6 +241,47 @@ def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_f
     with pytest.raises(TrainingError, match=r"stopped in fold0; go on with --resume"):
         crossval(config=replace(config, weights=str(tmp_path / "{fold}" / "best.keras")), **places)
     assert started[0].weights == str(tmp_path / "fold0" / "best.keras")
+
+
+def test_a_models_limits_can_be_fitted_on_out_of_fold_answers_too(crossed, trained, made, parts, drawn_data, tmp_path):
+    told = models.make_bundle(data=drawn_data, run=trained, out=tmp_path / "model", crossval=crossed).manifest
+    answered = pd.read_csv(crossed / "oof.csv")
+    _, logits = evaluation.answer_rows(Classifier(made), fitted_on := parts[parts["part"] == "calibration"])
+    own = calibration.softmax(logits, made.manifest.temperature)
+    labels = class_indices(pd.concat([fitted_on["dx"], answered["dx"]]))
+    probabilities = np.concatenate([own, answered[PROBABILITIES]])
+    malignant = metrics.malignant_probability(probabilities)
+    enough = calibration.operating_point(malignant, is_malignant(labels), sensitivity=0.95)
+
+    assert told.temperature == pytest.approx(made.manifest.temperature, rel=1e-3)
+    assert told.threshold == pytest.approx(enough, abs=1e-4)
+    lesions = pd.concat([fitted_on, answered]).groupby("dx")["lesion_id"].nunique()
+    assert told.prediction_sets["lesions"] == {code: lesions.get(code, 0) for code in CODES}
+    assert set(conformal.always_in(told.prediction_sets)) < set(CODES), "some classes have nine lesions now"
+    card = bundle.read(tmp_path / "model").text("card.md")
+    assert f"| Out-of-fold answers | {len(answered)} images of {answered['lesion_id'].nunique()} lesions, by " in card
+    assert "say of the other parts' images" in card
+    assert f"crossval --data DATA --split SPLIT.csv --out runs/folds --network {told.network}" in card
+    assert " --crossval runs/folds" in card
+
+
+def test_limits_are_not_fitted_on_an_unfinished_cross_validation_or_one_of_another_split(
+    crossed, trained, drawn_data, tmp_path
+):
+    def refused(folder: Path, because: str) -> None:
+        with pytest.raises(ConfigurationError, match=because):
+            models.make_bundle(data=drawn_data, run=trained, out=tmp_path / "model", crossval=folder)
+
+    broken_off = tmp_path / "begun"
+    broken_off.mkdir()
+    shutil.copy(crossed / "oof.csv", broken_off)
+    refused(broken_off, "holds no finished cross-validation")
+    found = json.loads((crossed / "crossval.json").read_text())
+    (broken_off / "crossval.json").write_text(json.dumps(found | {"split": "another"}))
+    refused(broken_off, "Give one of the same split")
+    (broken_off / "crossval.json").write_text("[")
+    refused(broken_off, "finish it with `crossval --resume`")
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_columns_of_the_answers_are_in_the_taxonomys_order(crossed):

@@ -1,4 +1,5 @@
-"""Temperature scaling and the operating points; all are fitted on calibration lesions only.
+"""Temperature scaling and the operating points; all are fitted on lesions that no answering network
+learned from.
 
 Reference: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 """

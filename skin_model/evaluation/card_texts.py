@@ -15,16 +15,25 @@ themselves, or for images other than dermoscopy."""
 PROTOCOL = """\
 All images of one lesion lie in the same part of the split. The test part was set aside before anything was
 chosen and served only for the figures below. Network, training length and settings were chosen on the other
-parts; the temperature, the operating points and the prediction sets were fitted on the calibration part, with
-which no weight was trained. The figures are of the same answers that the app shows, those included that its check
+parts; {fitted} The figures are of the same answers that the app shows, those included that its check
 of pictures would withhold."""
+
+CALIBRATION_PART = """\
+the temperature, the operating points and the prediction sets were fitted on the calibration part, with which no
+weight was trained."""
+
+OUT_OF_FOLD = """\
+the temperature was fitted on the calibration part, with which no weight was trained. The operating points and the
+prediction sets were fitted there and on what the networks of a cross-validation say of the other parts' images, each
+of those that it did not learn from and by its own temperature. Where these networks know less than this model, the
+limits err on the cautious side."""
 
 LAST_EPOCH = "none: the last epoch was kept"
 
 ALL_FOLDS = """\
 The last training learned from all folds, so none was left to measure it on the way, and its last epoch was kept.
-Where it was compared with other trainings of that kind, it was on the calibration part, so that the temperature
-and the limits fitted there are flattered a little; the figures below are not."""
+Where it was compared with other trainings of that kind, it was on the calibration part, so that what was fitted there
+is flattered a little; the figures below are not."""
 
 LIMITS = (
     "Photographs that are not dermoscopic were not in the data; the app withholds its answer to most of them, not all.",

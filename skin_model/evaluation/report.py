@@ -149,10 +149,13 @@ def _protocol(manifest: dict[str, Any]) -> str:
         "Coverage the prediction sets promise": (manifest.get("prediction_sets") or {}).get("coverage"),
         "Thresholds of the prediction sets": (manifest.get("prediction_sets") or {}).get("thresholds"),
     }
+    if folds := manifest.get("out_of_fold"):
+        network = f"{folds['training']['network']} at {folds['training']['size']} pixels"
+        fitted["Out-of-fold answers"] = f"{folds['images']} images of {folds['lesions']} lesions, by {network}"
     paragraphs = [
-        texts.PROTOCOL,
+        texts.PROTOCOL.format(fitted=texts.OUT_OF_FOLD if folds else texts.CALIBRATION_PART),
         *([texts.ALL_FOLDS] if _on_all_folds(manifest) else []),
-        _grid(["fitted on the calibration part", "value"], _recorded(fitted)),
+        _grid(["fitted", "value"], _recorded(fitted)),
         _grid(["training", "value"], _recorded(training))
         if training
         else "The training configuration is not recorded.",

@@ -110,8 +110,8 @@ def _points(details: dict[str, Any]) -> Section:
         for name, point in details["operating_points"].items()
     ]  # fmt: skip
     sentences = (
-        "The thresholds on the malignant probability were chosen on the calibration part; their rates were measured on "
-        "the images scored here.",
+        "The thresholds on the malignant probability were chosen on images that the answering network had not learned "
+        "from; their rates were measured on the images scored here.",
         f"For comparison only, with the threshold found on the scored images themselves: at a malignant specificity of "
         f"{rates['specificity']:.2f}, {with_interval(rates['melanoma_recall_at_specificity'])} of the melanomas are "
         f"referred; at {100 * rates['sensitivity']:.0f} % sensitivity the specificity is "
@@ -162,8 +162,8 @@ def _sets(found: dict[str, Any] | None) -> Section:
         return Section("Prediction sets", (NO_SETS,))
     sentences = [
         "A prediction set lists the diagnoses that fit the image; for each diagnosis, "
-        f"{100 * found['promised']:.0f} % of the sets of its images should hold it. The thresholds were fitted on the "
-        "calibration part, each lesion counting once.",
+        f"{100 * found['promised']:.0f} % of the sets of its images should hold it. The thresholds were fitted on "
+        "images that the answering network had not learned from, each lesion counting once.",
         f"No diagnosis fits for {with_interval(found['empty'])} of the images, exactly one for "
         f"{with_interval(found['single'])}.",
     ]
@@ -176,7 +176,7 @@ def _sets(found: dict[str, Any] | None) -> Section:
          with_interval(found[f"{code}.size"], digits=2))
         for code in CODES
     ]  # fmt: skip
-    head = ("true diagnosis", "calibration lesions", "coverage", "diagnoses per set")
+    head = ("true diagnosis", "lesions to fit on", "coverage", "diagnoses per set")
     return Section("Prediction sets", tuple(sentences), head, rows)
 
 

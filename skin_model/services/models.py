@@ -18,13 +18,13 @@ import pandas as pd
 from skin_model import bundle, conversion, imaging, networks
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, leaks, splits
-from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
-from skin_model.evaluation import calibration, conformal, metrics, report
+from skin_model.evaluation import report
 from skin_model.inference import VIEWS, Classifier, to_logits
 from skin_model.patients import PatientPart, encode, of_table
-from skin_model.services import evaluation, gate, joining, prediction, references
+from skin_model.services import calibrating, evaluation, gate, joining, prediction, references
+from skin_model.services.calibrating import OutOfFold
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage
 
@@ -40,6 +40,7 @@ def make_bundle(
     views: int = 1,
     sensitivity: float = 0.95,
     half: bool = False,
+    crossval: Path | None = None,
     on_stage: OnStage = lambda _: None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Bundle:
@@ -52,8 +53,9 @@ def make_bundle(
         run: the run's folder with `best.keras`, `run.json` and `split.csv`.
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
-        sensitivity: for malignant images of the calibration part; decides the operating point.
+        sensitivity: for malignant images outside the trainings; decides the operating point.
         half: round weights to float16 before anything is measured, and store them so: half the size.
+        crossval: folder of a cross-validation of the same split, whose out-of-fold answers help to fit the limits.
         on_stage: told of each stage.
         on_check: told of (images done, images in all) while the guard against leaks compares pixels.
 
@@ -61,6 +63,7 @@ def make_bundle(
         BundleError, ConfigurationError, DatasetError, TrainingError: with a sentence on what to mend.
     """
     stages = _check_order(run, out, views, sensitivity)
+    out_of_fold = _out_of_fold(crossval, stages[-1]) if crossval else None
     on_stage("looking for leaks")
     table = _guarded(data, run, stages[-1].split, on_check)
     model = conversion.load_keras(run / "best.keras")
@@ -86,7 +89,7 @@ def make_bundle(
         classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
         manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
         on_stage("calibrating")
-        manifest = _calibrated(manifest, classifier, calibration_rows, sensitivity)
+        manifest = calibrating.calibrated(manifest, classifier, calibration_rows, out_of_fold)
         on_stage("compressing the cases it learned from")
         references.write_references(classifier, table, folder / gate.FILE)
         made = Bundle(folder, bundle.write_manifest(folder, manifest))
@@ -111,6 +114,13 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
     if stages[-1].to_refit:
         raise TrainingError(f"The last layer of {run} is still to be fitted anew; let it go on with --resume.")
     return stages
+
+
+def _out_of_fold(folder: Path, state: RunState) -> OutOfFold:
+    """Read a cross-validation's answers; errors as `OutOfFold.read`."""
+    if state.config.task != "diagnosis":
+        raise ConfigurationError("A cross-validation answers with seven diagnoses; leave it out for a binary model.")
+    return OutOfFold.read(folder, state.split)
 
 
 def _guarded(data: Path, run: Path, fingerprint: str, on_check: Callable[[int, int], None] | None) -> pd.DataFrame:
@@ -186,25 +196,35 @@ def commands(manifest: Manifest) -> list[str]:
     lines: list[str] = []
     made: list[str] = []  # that no later training has started from yet
     stages = [*manifest.stages, manifest.training]
-    defaults = asdict(TrainingConfig())
     for number, stage in enumerate(stages, 1):
-        given = {k: v for k, v in stage.items() if k in defaults and v != defaults[k]}
         if count := len(networks.trained_files(stage["weights"])):  # each run stands behind those it started from
             made, origins = made[:-count], made[-count:]
-            given["weights"] = ",".join(f"{run}/best.keras" for run in origins)
+            stage = stage | {"weights": ",".join(f"{run}/best.keras" for run in origins)}
         run = f"runs/{number}"
-        options = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in given.items())
+        options = _options(stage)
         if stage["epochs_run"]:
             lines.append(f"python -m skin_model train --data DATA --split SPLIT.csv --out {run} {options}".strip())
         else:
             lines.append(f"python -m skin_model join {' '.join(origins)} --out {run}")
         made.append(run)
+    limits = ""
+    if folds := manifest.out_of_fold:
+        options = f"{_options(folds['training'])} --views {folds['views']}".strip()
+        lines.append(f"python -m skin_model crossval --data DATA --split SPLIT.csv --out runs/folds {options}")
+        limits = " --crossval runs/folds"
     lines.append(
         f"python -m skin_model bundle --data DATA --run runs/{len(stages)} --out MODEL --views {manifest.views} "
-        f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}"
+        f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}{limits}"
     )
     lines.append("python -m skin_model evaluate --images DATA --labels DATA/HAM10000_metadata.csv --model MODEL")
     return lines
+
+
+def _options(settings: dict[str, Any]) -> str:
+    """A training's settings as options, without those that are the default."""
+    defaults = asdict(TrainingConfig())
+    given = {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != "")
 
 
 def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[str, float]:
@@ -218,30 +238,6 @@ def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[
     inputs = {"image": images, "patient": encode(known, columns)} if columns else images
     difference = conversion.largest_difference(model, inputs, classifier.probabilities(logits))
     return {"largest_difference": difference, "images": len(images)}
-
-
-def _calibrated(manifest: Manifest, classifier: Classifier, table: pd.DataFrame, sensitivity: float) -> Manifest:
-    """Fit the temperature, then operating points and prediction sets on the calibrated probabilities."""
-    _, pictures = evaluation.answer_rows(classifier, table)
-    logits = classifier.with_patients(pictures, of_table(table))
-    labels = class_indices(table["dx"])
-    malignant = is_malignant(labels)
-    sets: dict[str, Any] = {}
-    if manifest.task == "binary":
-        temperature = calibration.fit_temperature(logits[:, 0], malignant)
-        probability = calibration.sigmoid(logits, temperature)[:, 0]
-    else:
-        temperature = calibration.fit_temperature(logits, labels)
-        probabilities = calibration.softmax(logits, temperature)
-        probability = metrics.malignant_probability(probabilities)
-        sets = conformal.fit(labels, probabilities, evaluation.lesion_groups(table))
-    return replace(
-        manifest,
-        temperature=temperature,
-        threshold=calibration.operating_point(probability, malignant, sensitivity=sensitivity),
-        balanced_threshold=calibration.balanced_point(probability, malignant),
-        prediction_sets=sets,
-    )
 
 
 def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:

@@ -1,0 +1,104 @@
+"""Fit a model's temperature, operating points and prediction sets, on images that no answering network learned from."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skin_model.bundle import Manifest
+from skin_model.dataset import splits
+from skin_model.dataset.labels import class_indices, is_malignant
+from skin_model.errors import ConfigurationError
+from skin_model.evaluation import calibration, conformal, metrics
+from skin_model.inference import Classifier
+from skin_model.patients import of_table
+from skin_model.services import crossval, evaluation
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What the networks of a cross-validation say of the folds' images, each of those it did not learn from.
+
+    Attributes:
+        labels: class indices (N,).
+        probabilities: (N, 7), each network's by its own temperature from the calibration part.
+        lesions: lesion of each image (N,).
+        about: what a model says of it: images, lesions, views and the settings of the trainings.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    lesions: np.ndarray
+    about: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, split: str) -> "OutOfFold":
+        """Read what `crossval` left in its folder.
+
+        Raises:
+            ConfigurationError: nothing finished lies there, or it is of another split than that of fingerprint `split`.
+        """
+        try:
+            found = json.loads((folder / "crossval.json").read_text(encoding="utf-8"))
+            answered = pd.read_csv(folder / "oof.csv", dtype={"lesion_id": str})
+            settings, own_split, views = found["config"], found["split"], found["views"]
+            labels, probabilities = class_indices(answered["dx"]), answered[crossval.PROBABILITIES].to_numpy(np.float64)
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigurationError(
+                f"{folder} holds no finished cross-validation ({error}); finish it with `crossval --resume`."
+            ) from error
+        if own_split != split:
+            raise ConfigurationError(
+                f"The cross-validation in {folder} divided the lesions otherwise than the training, so its networks "
+                "may have learned from the test part. Give one of the same split."
+            )
+        lesions = splits.lesions(answered).to_numpy()
+        for name in ("weights", "teachers"):  # not where they lay on that machine
+            settings[name] = ",".join(Path(file).name for file in (settings[name] or "").split(","))
+        about = {"images": len(labels), "lesions": len(set(lesions)), "views": views, "training": settings}
+        return cls(labels, probabilities, lesions, about)
+
+
+def calibrated(
+    manifest: Manifest, classifier: Classifier, table: pd.DataFrame, out_of_fold: OutOfFold | None = None
+) -> Manifest:
+    """Fit the temperature on the calibration images, then operating points and prediction sets on the probabilities.
+
+    These limits take few malignant lesions and few of the rare classes where the calibration part is all there is.  So
+    they may also be fitted on the answers of networks that learned by the same recipe from the other folds, as
+    cross-conformal predictors are (Vovk, Annals of Mathematics and Artificial Intelligence 2015).
+
+    Args:
+        manifest: of the model; `target_sensitivity` decides the operating point.
+        classifier: answers for it.
+        table: the calibration images.
+        out_of_fold: further answers for the limits.
+    """
+    _, pictures = evaluation.answer_rows(classifier, table)
+    logits = classifier.with_patients(pictures, of_table(table))
+    labels = class_indices(table["dx"])
+    sets: dict[str, Any] = {}
+    if manifest.task == "binary":
+        temperature = calibration.fit_temperature(logits[:, 0], is_malignant(labels))
+        probability = calibration.sigmoid(logits, temperature)[:, 0]
+    else:
+        temperature = calibration.fit_temperature(logits, labels)
+        probabilities, lesions = calibration.softmax(logits, temperature), splits.lesions(table).to_numpy()
+        if out_of_fold:
+            labels = np.concatenate([labels, out_of_fold.labels])
+            probabilities = np.concatenate([probabilities, out_of_fold.probabilities])
+            lesions = np.concatenate([lesions, out_of_fold.lesions])
+        probability = metrics.malignant_probability(probabilities)
+        sets = conformal.fit(labels, probabilities, lesions)
+    malignant = is_malignant(labels)
+    return replace(
+        manifest,
+        temperature=temperature,
+        threshold=calibration.operating_point(probability, malignant, sensitivity=manifest.target_sensitivity),
+        balanced_threshold=calibration.balanced_point(probability, malignant),
+        prediction_sets=sets,
+        out_of_fold=out_of_fold.about if out_of_fold else {},
+    )
