@@ -53,7 +53,7 @@ class Manifest:
         files: name -> SHA-256 of every other file.
         metadata: the data set's columns that are an input beside the image.
         half: whether the weights were rounded to float16 before anything was measured.
-        out_of_fold: the cross-validation whose answers operating points and prediction sets were fitted on besides
+        out_of_fold: the cross-validation by whose answers temperature, operating points and sets were fitted besides
             (see `calibrating.OutOfFold`); empty where the calibration part was all.
     """
 

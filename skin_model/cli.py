@@ -72,7 +72,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "--crossval",
         type=Path,
         metavar="DIR",
-        help="fit operating points and prediction sets also on the answers of this cross-validation",
+        help="calibrate also by the answers of this cross-validation, of networks for images they never met",
     )
     parser.add_argument(
         "--half",

@@ -246,21 +246,22 @@ def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_f
 def test_a_models_limits_can_be_fitted_on_out_of_fold_answers_too(crossed, trained, made, parts, drawn_data, tmp_path):
     told = models.make_bundle(data=drawn_data, run=trained, out=tmp_path / "model", crossval=crossed).manifest
     answered = pd.read_csv(crossed / "oof.csv")
+    truth, logs = class_indices(answered["dx"]), np.log(answered[PROBABILITIES].to_numpy())
+    correction = calibration.fit_temperature(logs, truth)
     _, logits = evaluation.answer_rows(Classifier(made), fitted_on := parts[parts["part"] == "calibration"])
-    own = calibration.softmax(logits, made.manifest.temperature)
-    labels = class_indices(pd.concat([fitted_on["dx"], answered["dx"]]))
-    probabilities = np.concatenate([own, answered[PROBABILITIES]])
-    malignant = metrics.malignant_probability(probabilities)
-    enough = calibration.operating_point(malignant, is_malignant(labels), sensitivity=0.95)
+    own = calibration.softmax(logits, made.manifest.temperature * correction)
+    probabilities = np.concatenate([own, calibration.softmax(logs, correction)])
+    malignant = is_malignant(np.concatenate([class_indices(fitted_on["dx"]), truth]))
+    enough = calibration.operating_point(metrics.malignant_probability(probabilities), malignant, sensitivity=0.95)
 
-    assert told.temperature == pytest.approx(made.manifest.temperature, rel=1e-3)
+    assert told.temperature == pytest.approx(made.manifest.temperature * correction, rel=1e-3)
     assert told.threshold == pytest.approx(enough, abs=1e-4)
     lesions = pd.concat([fitted_on, answered]).groupby("dx")["lesion_id"].nunique()
     assert told.prediction_sets["lesions"] == {code: lesions.get(code, 0) for code in CODES}
     assert set(conformal.always_in(told.prediction_sets)) < set(CODES), "some classes have nine lesions now"
     card = bundle.read(tmp_path / "model").text("card.md")
     assert f"| Out-of-fold answers | {len(answered)} images of {answered['lesion_id'].nunique()} lesions, by " in card
-    assert "say of the other parts' images" in card
+    assert "those networks' answers" in card
     assert f"crossval --data DATA --split SPLIT.csv --out runs/folds --network {told.network}" in card
     assert " --crossval runs/folds" in card
 

@@ -23,10 +23,10 @@ the temperature, the operating points and the prediction sets were fitted on the
 weight was trained."""
 
 OUT_OF_FOLD = """\
-the temperature was fitted on the calibration part, with which no weight was trained. The operating points and the
-prediction sets were fitted there and on what the networks of a cross-validation say of the other parts' images, each
-of those that it did not learn from and by its own temperature. Where these networks know less than this model, the
-limits err on the cautious side."""
+the temperature was fitted on the calibration part, with which no weight was trained, and corrected by as much as the
+networks of a cross-validation, whose own were fitted there too, are too certain on the folds that they did not learn
+from. The operating points and the prediction sets were fitted on the calibration part and on those networks' answers
+for these folds. Where they know less than this model, the limits err on the cautious side."""
 
 LAST_EPOCH = "none: the last epoch was kept"
 

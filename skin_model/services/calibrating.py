@@ -67,15 +67,16 @@ def calibrated(
 ) -> Manifest:
     """Fit the temperature on the calibration images, then operating points and prediction sets on the probabilities.
 
-    These limits take few malignant lesions and few of the rare classes where the calibration part is all there is.  So
-    they may also be fitted on the answers of networks that learned by the same recipe from the other folds, as
-    cross-conformal predictors are (Vovk, Annals of Mathematics and Artificial Intelligence 2015).
+    Where the calibration part is all there is, few malignant lesions and few of the rare classes decide.  So the limits
+    may also be fitted on the answers of networks that learned by a like recipe from the other folds, as cross-conformal
+    predictors are (Vovk, Annals of Mathematics and Artificial Intelligence 2015), and the temperature is corrected by
+    as much as those networks, with theirs from the same calibration part, are too certain or uncertain on the folds.
 
     Args:
         manifest: of the model; `target_sensitivity` decides the operating point.
         classifier: answers for it.
         table: the calibration images.
-        out_of_fold: further answers for the limits.
+        out_of_fold: further answers.
     """
     _, pictures = evaluation.answer_rows(classifier, table)
     logits = classifier.with_patients(pictures, of_table(table))
@@ -86,11 +87,16 @@ def calibrated(
         probability = calibration.sigmoid(logits, temperature)[:, 0]
     else:
         temperature = calibration.fit_temperature(logits, labels)
-        probabilities, lesions = calibration.softmax(logits, temperature), splits.lesions(table).to_numpy()
+        lesions = splits.lesions(table).to_numpy()
         if out_of_fold:
+            logs = np.log(np.maximum(out_of_fold.probabilities, np.finfo(np.float32).tiny))
+            correction = calibration.fit_temperature(logs, out_of_fold.labels)
+            temperature *= correction
+            probabilities = calibration.softmax(np.concatenate([logits / temperature, logs / correction]), 1.0)
             labels = np.concatenate([labels, out_of_fold.labels])
-            probabilities = np.concatenate([probabilities, out_of_fold.probabilities])
             lesions = np.concatenate([lesions, out_of_fold.lesions])
+        else:
+            probabilities = calibration.softmax(logits, temperature)
         probability = metrics.malignant_probability(probabilities)
         sets = conformal.fit(labels, probabilities, lesions)
     malignant = is_malignant(labels)
