@@ -11,7 +11,7 @@ import pytest
 
 from skin_model.bundle import Bundle
 from skin_model.dataset.drawn import draw_lesion
-from skin_model.entities import Analysis, ModelSummary, Prediction
+from skin_model.entities import Analysis, ModelSummary, Patient, Prediction
 from skin_model.errors import BundleError, ConfigurationError
 from skin_model.inference import Classifier
 from skin_model.services import analysis, costs, trust
@@ -69,6 +69,29 @@ def test_the_words_of_an_evaluation_are_the_figures_of_its_report(examined: Call
     assert set(trust.coverages(summary=summary)) <= set(CODES)
     assert trust.operating_points(summary=SUMMARY) == []
     assert trust.prevalence(summary=SUMMARY) is None
+
+
+def test_a_patient_of_a_group_in_which_more_is_missed_is_told_apart_from_others() -> None:
+    def group(factor: str, level: str, *sensitivity: float | None) -> dict[str, Any]:
+        value, low, high = sensitivity or (None, None, None)
+        return {"factor": factor, "level": level, "sensitivity": {"value": value, "interval": [low, high]}}
+
+    details = {
+        "operating_points": {"sensitive": {"sensitivity": {"value": 0.93}}},
+        "subgroups": [
+            group("age", "30 to 44", 0.68, 0.44, 0.9), group("age", "75 and older", 0.97, 0.91, 1.0),
+            group("localization", "abdomen", 0.67, 0.39, 0.89), group("localization", "hand"),
+            group("sex", "female", 0.91, 0.83, 0.96), group("dx_type", "histo", 0.6, 0.5, 0.7),
+        ],
+    }  # fmt: skip
+    summary = replace(SUMMARY, details=details)
+    found = trust.weaknesses(patient=Patient(age=44, sex="female", site="abdomen"), summary=summary)
+    assert [(one.level, one.sensitivity) for one in found] == [
+        ("30 to 44", (0.68, 0.44, 0.9)), ("abdomen", (0.67, 0.39, 0.89)),
+    ]  # fmt: skip
+    for other in (Patient(), Patient(age=45, site="hand"), Patient(age=80, sex="female")):
+        assert trust.weaknesses(patient=other, summary=summary) == []
+    assert trust.weaknesses(patient=Patient(age=44), summary=SUMMARY) == [], "nothing was measured"
 
 
 def test_each_view_is_judged_as_if_it_had_been_uploaded(

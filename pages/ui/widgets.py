@@ -20,7 +20,7 @@ from skin_model.entities import (
     Prediction,
 )
 from skin_model.services import analysis as analysis_service
-from skin_model.services import explaining
+from skin_model.services import explaining, trust
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
 USE = "assistive only; not a diagnosis; not cleared as a medical device; research and education"
@@ -87,6 +87,7 @@ def decision(shown: Shown) -> None:
             "This does not rule out malignancy."
         )
         _without_patient(shown)
+        _missed_more(shown)
 
 
 def _without_patient(shown: Shown) -> None:
@@ -99,6 +100,17 @@ def _without_patient(shown: Shown) -> None:
         f"{percent(shown.alone.malignant_probability)} malignant ({decided}), most likely "
         f"{shown.alone.diagnosis.name} ({percent(float(shown.alone.probabilities.max()))})."
     )
+
+
+def _missed_more(shown: Shown) -> None:
+    """That malignant lesions of patients like this one are missed more often, where the model was found to do so."""
+    for weakness in trust.weaknesses(patient=shown.patient, summary=shown.summary):
+        value, low, high = weakness.sensitivity
+        group = f"aged {weakness.level}" if weakness.factor == "age" else weakness.level
+        st.markdown(
+            f":material/warning: **It misses more here.** Of malignant test pictures ({group}) it referred only "
+            f"{percent(value)} (interval {100 * low:.0f} to {100 * high:.0f}). Rely on your own eye."
+        )
 
 
 def describe(patient: Patient) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from skin_model.errors import BundleError
 from skin_model.evaluation import card_texts as texts
 from skin_model.evaluation.sections import Section, sections, with_interval
-from skin_model.evaluation.subgroups import FACTORS
+from skin_model.evaluation.subgroups import FACTORS, missed_more_in
 from skin_model.taxonomy import BY_CODE, CODES
 
 HEADLINE = {
@@ -217,7 +217,11 @@ def _limits(evaluation: dict[str, Any], details: dict[str, Any], of_data: Sequen
     limits = [*texts.LIMITS, *of_data]
     if mistaken := _mistaken(evaluation.get("confusion_matrix") or []):
         limits.append(f"Most often mistaken: {'; '.join(mistaken)}.")
-    if missed := _missed_in(details):
+    missed = [
+        f"{FACTORS[group['factor']].lower()} {group['level']}: sensitivity {with_interval(group['sensitivity'])}"
+        for group in missed_more_in(details)
+    ]
+    if missed:
         limits.append(f"Malignant lesions are referred less often than over all: {'; '.join(missed)}.")
     if counted:
         fewest = sorted(counted, key=lambda code: counted[code])[:3]
@@ -235,19 +239,6 @@ def _mistaken(matrix: Sequence[Sequence[int]]) -> list[str]:
         if guess != true and row[guess]
     ]
     return [words for _, words in sorted(shares, reverse=True)[:3]]
-
-
-def _missed_in(details: dict[str, Any]) -> list[str]:
-    """The subgroups whose sensitivity at the operating point lies below that of all images by more than chance."""
-    if not details.get("subgroups"):
-        return []
-    overall = details["operating_points"]["sensitive"]["sensitivity"]["value"]
-    found = []
-    for group in details["subgroups"]:
-        own = group["sensitivity"]
-        if own["value"] is not None and own["interval"][1] < overall:
-            found.append(f"{FACTORS[group['factor']].lower()} {group['level']}: sensitivity {with_interval(own)}")
-    return found
 
 
 def _reproduction(manifest: dict[str, Any], commands: Sequence[str]) -> str:

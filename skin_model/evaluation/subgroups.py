@@ -66,6 +66,19 @@ def levels(factor: str, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]
             yield level, rows
 
 
+def missed_more_in(details: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of a model's `subgroups` whose sensitivity lies below that of all images by more than chance.
+
+    Args:
+        details: as `details.measure` returns them, or empty.
+    """
+    if not details.get("subgroups"):
+        return []
+    overall = details["operating_points"]["sensitive"]["sensitivity"]["value"]
+    measured = [group for group in details["subgroups"] if group["sensitivity"]["value"] is not None]
+    return [group for group in measured if group["sensitivity"]["interval"][1] < overall]
+
+
 class _Ranked:
     """AUC of malignant against benign."""
 

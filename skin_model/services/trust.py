@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from skin_model.entities import Agreement, Analysis, ModelSummary, Patient, Prediction, PredictionSet
 from skin_model.evaluation import conformal
+from skin_model.evaluation.subgroups import levels, missed_more_in
 from skin_model.services import workspace
 from skin_model.services.analysis import require_same_model
 from skin_model.taxonomy import CODES, DIAGNOSES
@@ -86,6 +88,30 @@ def _rate(estimate: dict[str, Any] | None) -> tuple[float, float, float] | None:
         return None
     low, high = estimate["interval"] or (estimate["value"],) * 2
     return estimate["value"], low, high
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """A group of patients in whom the model refers fewer malignant lesions than in all, by more than chance.
+
+    Attributes:
+        factor: "age", "sex" or "localization".
+        level: of it, as subgroups name it: "30 to 44", "abdomen".
+        sensitivity: share of the group's malignant test pictures that are referred, (value, low, high).
+    """
+
+    factor: str
+    level: str
+    sensitivity: tuple[float, float, float]
+
+
+def weaknesses(*, patient: Patient, summary: ModelSummary) -> list[Weakness]:
+    """The groups to which a patient belongs in whom the model, measured on test lesions, misses more."""
+    of_patient = pd.DataFrame({"age": [patient.age], "sex": [patient.sex], "localization": [patient.site]})
+    own = {(factor, level) for factor in of_patient for level, _ in levels(str(factor), of_patient)}
+    missed = [g for g in missed_more_in(summary.details) if (g["factor"], g["level"]) in own]
+    rates = [(group, _rate(group["sensitivity"])) for group in missed]
+    return [Weakness(group["factor"], group["level"], rate) for group, rate in rates if rate]
 
 
 def coverages(*, summary: ModelSummary) -> dict[str, tuple[float, float, float]]:

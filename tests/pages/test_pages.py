@@ -340,6 +340,28 @@ def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(se
     assert len(services.analysed) == 1
 
 
+def test_below_the_operating_point_the_page_says_where_the_model_misses_more_in_patients_like_this(
+    services: Services,
+) -> None:
+    details = {
+        "operating_points": {"sensitive": {"sensitivity": {"value": 0.93, "interval": [0.9, 0.96]}}},
+        "subgroups": [
+            {"factor": "age", "level": "30 to 44", "sensitivity": {"value": 0.68, "interval": [0.44, 0.9]}},
+            {"factor": "age", "level": "75 and older", "sensitivity": {"value": 0.96, "interval": [0.92, 1.0]}},
+        ],
+    }
+    services.state = ModelState("ready", summary=replace(SUMMARY, details=details))
+    services.takes_patient = True
+    services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.0, 0.94, 0.01], dtype=np.float32)
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert "misses more" not in words(app)
+    app.number_input[0].set_value(35).run()
+    assert "(aged 30 to 44) it referred only 68 % (interval 44 to 90)" in words(app)
+    app.number_input[0].set_value(80).run()
+    assert "Below the operating point" in words(app)
+    assert "misses more" not in words(app)
+
+
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_an_example_is_labelled_and_names_its_diagnosis_only_with_the_result(
     services: Services, synthetic: bool, tmp_path: Path
