@@ -154,9 +154,10 @@ def show(shown: widgets.Shown) -> None:
     """Can it be judged, what is it likely, what to do; then, unfolding, why and what else looks like this."""
     key = shown.analysis.image.sha256
     used = shown.analysis.for_patient is not None
-    shown = shown.of(entered(key))
+    told = entered(key)
+    shown = shown.of(told)
     trust.gate(shown.analysis.quality)
-    widgets.decision(shown)
+    widgets.decision(shown, told)
     second_look.told(shown)
     left, right = st.columns([6, 5], gap="large")
     with right:

@@ -66,13 +66,13 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "--sensitivity",
         type=float,
         default=0.95,
-        help="share of malignant images outside the trainings that the operating point must find (default 0.95)",
+        help="share of malignant images not learned from that the operating point must find (default 0.95)",
     )
     parser.add_argument(
         "--crossval",
         type=Path,
         metavar="DIR",
-        help="calibrate also by the answers of this cross-validation, of networks for images they never met",
+        help="calibrate also by this cross-validation's answers, each of a network that did not learn from the image",
     )
     parser.add_argument(
         "--half",

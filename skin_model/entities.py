@@ -314,7 +314,7 @@ class ModelSummary:
         size: side of the network's input in pixels.
         views: number of flipped and turned views averaged per analysis.
         threshold: operating point on the malignant probability.
-        target_sensitivity: the sensitivity for which it was chosen, on lesions that no weight learned from.
+        target_sensitivity: the sensitivity for which it was chosen, on lesions not learned from.
         evaluation: the report of `evaluate` on the test part, empty where none was made.
         card: the model card, Markdown.
         data: name of the data set it learned from.

@@ -5,8 +5,8 @@ covariance every class weighs the same, or the rare ones would count as strange.
 evens out activations (Perronnin, Sanchez and Mensink, ECCV 2010).
 
 A picture's strangeness is its distance to the nearest training lesions along the strongest axes, scaled to unit
-variance (nearest neighbours: Sun et al., ICML 2022), to their mean along the others (Mahalanobis: Lee et al., NeurIPS
-2018), and what no axis holds counts too, scaled alike (the residual: Wang et al., CVPR 2022).
+variance (nearest neighbours: Sun et al., ICML 2022), to the mean of all along the others (Mahalanobis: Lee et al.,
+NeurIPS 2018), and what no axis holds counts too, scaled alike (the residual: Wang et al., CVPR 2022).
 """
 
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from skin_model.services import evaluation, models, training
 from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, rows
 from skin_model.taxonomy import CODES
 from skin_model.training.run import RunState
-from skin_model.training.state import read_state, write_state
+from skin_model.training.state import read_state, without_places, write_state
 
 FOLDS = ["fold0", "fold1"]
 
@@ -256,6 +256,11 @@ def test_a_models_limits_can_be_fitted_on_out_of_fold_answers_too(crossed, train
 
     assert told.temperature == pytest.approx(made.manifest.temperature * correction, rel=1e-3)
     assert told.threshold == pytest.approx(enough, abs=1e-4)
+    both = pd.concat([fitted_on, answered])
+    sets = conformal.fit(class_indices(both["dx"]), probabilities, both["lesion_id"].to_numpy())
+    assert told.prediction_sets["thresholds"] == pytest.approx(sets["thresholds"], abs=1e-4)
+    balanced = calibration.balanced_point(metrics.malignant_probability(probabilities), malignant)
+    assert told.balanced_threshold == pytest.approx(balanced, abs=1e-4)
     lesions = pd.concat([fitted_on, answered]).groupby("dx")["lesion_id"].nunique()
     assert told.prediction_sets["lesions"] == {code: lesions.get(code, 0) for code in CODES}
     assert set(conformal.always_in(told.prediction_sets)) < set(CODES), "some classes have nine lesions now"
@@ -282,7 +287,22 @@ def test_limits_are_not_fitted_on_an_unfinished_cross_validation_or_one_of_anoth
     refused(broken_off, "Give one of the same split")
     (broken_off / "crossval.json").write_text("[")
     refused(broken_off, "finish it with `crossval --resume`")
+    (broken_off / "crossval.json").write_text(json.dumps(found))
+    answered = pd.read_csv(crossed / "oof.csv")
+    answered[answered["fold"] == "fold0"].to_csv(broken_off / "oof.csv", index=False)
+    refused(broken_off, "was not done for all folds")
+    state = read_state(shutil.copytree(trained, tmp_path / "binary"))
+    write_state(replace(state, config=replace(state.config, task="binary")), tmp_path / "binary")
+    with pytest.raises(ConfigurationError, match="leave it out for a binary model"):
+        models.make_bundle(data=drawn_data, run=tmp_path / "binary", out=tmp_path / "model", crossval=crossed)
     assert not (tmp_path / "model").exists()
+
+
+def test_settings_for_others_name_files_without_their_places():
+    folds = TrainingConfig(weights="/home/me/runs/{fold}/best.keras", teachers="/home/me/a,/home/me/b")
+    told = without_places(folds)
+    assert (told["weights"], told["teachers"]) == ("{fold}/best.keras", "a,b")
+    assert without_places(TrainingConfig())["weights"] is None
 
 
 def test_the_columns_of_the_answers_are_in_the_taxonomys_order(crossed):

@@ -84,15 +84,24 @@ def test_the_limits_name_the_commonest_mistakes_and_the_subgroups_where_malignan
 
     def group(level: str, *sensitivity: float | None) -> dict:
         value, low, high = sensitivity or (None, None, None)
-        return {"factor": "localization", "level": level, "sensitivity": {"value": value, "interval": [low, high]}}
+        measured = {"value": value, "interval": [low, high]}
+        return {"factor": "localization", "level": level, "malignant_lesions": 12, "sensitivity": measured}
 
     details = {
         "operating_points": {"sensitive": {"sensitivity": {"value": 0.93}}},
-        "subgroups": [group("abdomen", 0.6, 0.4, 0.8), group("trunk", 0.5, 0.0, 1.0), group("hand")],
+        "subgroups": [
+            group("abdomen", 0.6, 0.4, 0.8),
+            group("trunk", 0.5, 0.0, 1.0),
+            group("hand") | {"malignant_lesions": 0},
+            group("ear", 0.0, 0.0, 0.0) | {"malignant_lesions": 1},
+            group("not known", 0.2, 0.1, 0.3),
+        ],
     }
     card = report._limits(evaluated() | {"confusion_matrix": matrix.tolist()}, details, ())
     assert "Most often mistaken: mel for nv (30 of 40 images); akiec for bkl (5 of 15 images)." in card
-    assert "less often than over all: site abdomen: sensitivity 0.600 (0.400 to 0.800)." in card
+    assert "less often than over all: site abdomen: sensitivity 0.600 (0.400 to 0.800), 12 malignant" in card
+    assert "site ear" not in card
+    assert "site not known" not in card
 
 
 def test_unknown_things_are_called_unknown():

@@ -74,13 +74,16 @@ def test_the_words_of_an_evaluation_are_the_figures_of_its_report(examined: Call
 def test_a_patient_of_a_group_in_which_more_is_missed_is_told_apart_from_others() -> None:
     def group(factor: str, level: str, *sensitivity: float | None) -> dict[str, Any]:
         value, low, high = sensitivity or (None, None, None)
-        return {"factor": factor, "level": level, "sensitivity": {"value": value, "interval": [low, high]}}
+        measured = {"value": value, "interval": [low, high]}
+        return {"factor": factor, "level": level, "malignant_lesions": 12, "sensitivity": measured}
 
     details = {
         "operating_points": {"sensitive": {"sensitivity": {"value": 0.93}}},
         "subgroups": [
             group("age", "30 to 44", 0.68, 0.44, 0.9), group("age", "75 and older", 0.97, 0.91, 1.0),
-            group("localization", "abdomen", 0.67, 0.39, 0.89), group("localization", "hand"),
+            group("localization", "abdomen", 0.67, 0.39, 0.89), 
+            group("localization", "hand") | {"malignant_lesions": 0},
+            group("localization", "foot", 0.0, 0.0, 0.0) | {"malignant_lesions": 1},
             group("sex", "female", 0.91, 0.83, 0.96), group("dx_type", "histo", 0.6, 0.5, 0.7),
         ],
     }  # fmt: skip
@@ -89,7 +92,7 @@ def test_a_patient_of_a_group_in_which_more_is_missed_is_told_apart_from_others(
     assert [(one.level, one.sensitivity) for one in found] == [
         ("30 to 44", (0.68, 0.44, 0.9)), ("abdomen", (0.67, 0.39, 0.89)),
     ]  # fmt: skip
-    for other in (Patient(), Patient(age=45, site="hand"), Patient(age=80, sex="female")):
+    for other in (Patient(), Patient(age=45, site="hand"), Patient(site="foot"), Patient(age=80, sex="female")):
         assert trust.weaknesses(patient=other, summary=summary) == []
     assert trust.weaknesses(patient=Patient(age=44), summary=SUMMARY) == [], "nothing was measured"
 

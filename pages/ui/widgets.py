@@ -65,8 +65,8 @@ class Shown:
         return sorted(by_code, key=lambda code: -by_code[code])
 
 
-def decision(shown: Shown) -> None:
-    """The decision at the operating point, in words."""
+def decision(shown: Shown, patient: Patient) -> None:
+    """The decision at the operating point, in words, and whether the model misses more in patients like this one."""
     prediction = shown.analysis.prediction
     found, point = _told_apart(prediction.malignant_probability, prediction.threshold)
     aim = _aim(shown.summary)
@@ -87,7 +87,7 @@ def decision(shown: Shown) -> None:
             "This does not rule out malignancy."
         )
         _without_patient(shown)
-        _missed_more(shown)
+        _missed_more(shown.summary, patient)
 
 
 def _without_patient(shown: Shown) -> None:
@@ -102,14 +102,18 @@ def _without_patient(shown: Shown) -> None:
     )
 
 
-def _missed_more(shown: Shown) -> None:
+def _missed_more(summary: ModelSummary, patient: Patient) -> None:
     """That malignant lesions of patients like this one are missed more often, where the model was found to do so."""
-    for weakness in trust.weaknesses(patient=shown.patient, summary=shown.summary):
-        value, low, high = weakness.sensitivity
-        group = f"aged {weakness.level}" if weakness.factor == "age" else weakness.level
+    groups = [
+        f"{percent(weakness.sensitivity[0])} (interval {100 * weakness.sensitivity[1]:.0f} to "
+        f"{100 * weakness.sensitivity[2]:.0f}) {'aged' if weakness.factor == 'age' else 'of'} {weakness.level}"
+        for weakness in trust.weaknesses(patient=patient, summary=summary)
+    ]
+    if groups:
+        overall = summary.details["operating_points"]["sensitive"]["sensitivity"]["value"]
         st.markdown(
-            f":material/warning: **It misses more here.** Of malignant test pictures ({group}) it referred only "
-            f"{percent(value)} (interval {100 * low:.0f} to {100 * high:.0f}). Rely on your own eye."
+            ":material/warning: **The model misses more in patients like this one.** Of malignant test pictures it "
+            f"referred only {' and '.join(groups)}, of all {percent(overall)}."
         )
 
 

@@ -14,19 +14,20 @@ themselves, or for images other than dermoscopy."""
 
 PROTOCOL = """\
 All images of one lesion lie in the same part of the split. The test part was set aside before anything was
-chosen and served only for the figures below. Network, training length and settings were chosen on the other
+chosen; no weight and no limit was fitted on it. Network, training length and settings were chosen on the other
 parts; {fitted} The figures are of the same answers that the app shows, those included that its check
 of pictures would withhold."""
 
 CALIBRATION_PART = """\
-the temperature, the operating points and the prediction sets were fitted on the calibration part, with which no
-weight was trained."""
+the temperature, the operating points and the prediction sets, where it has them, were fitted on the calibration part,
+with which no weight was trained."""
 
 OUT_OF_FOLD = """\
-the temperature was fitted on the calibration part, with which no weight was trained, and corrected by as much as the
-networks of a cross-validation, whose own were fitted there too, are too certain on the folds that they did not learn
-from. The operating points and the prediction sets were fitted on the calibration part and on those networks' answers
-for these folds. Where they know less than this model, the limits err on the cautious side."""
+the temperature was fitted on the calibration part, with which no weight was trained, and multiplied by the factor
+that the networks of a cross-validation, with temperatures from that part too, lack on the folds that they did not
+learn from. The operating points and the prediction sets were fitted on the calibration part and on those networks'
+answers for these folds. Each of these networks kept the epoch that was best on its fold, and none is this model: the
+figures below say whether the limits hold for it."""
 
 LAST_EPOCH = "none: the last epoch was kept"
 
@@ -40,7 +41,7 @@ LIMITS = (
     "A lesion outside the seven classes it learned is judged as if it were one of them.",
     "akiec, bkl and vasc are umbrella terms for several diagnoses; the model does not tell these apart.",
     "The figures say nothing of other clinics, cameras and populations, where such models usually do worse.",
-    "An image that is not referred may still show a malignant lesion; the sensitivity says how often.",
+    "A malignant lesion may stay below the operating point; what the sensitivity lacks of 1 is the share that does.",
 )
 
 HAM10000_LIMITS = (

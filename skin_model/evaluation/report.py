@@ -151,6 +151,7 @@ def _protocol(manifest: dict[str, Any]) -> str:
     }
     if folds := manifest.get("out_of_fold"):
         network = f"{folds['training']['network']} at {folds['training']['size']} pixels"
+        fitted["Correction of the temperature"] = folds["correction"]
         fitted["Out-of-fold answers"] = f"{folds['images']} images of {folds['lesions']} lesions, by {network}"
     paragraphs = [
         texts.PROTOCOL.format(fitted=texts.OUT_OF_FOLD if folds else texts.CALIBRATION_PART),
@@ -218,11 +219,15 @@ def _limits(evaluation: dict[str, Any], details: dict[str, Any], of_data: Sequen
     if mistaken := _mistaken(evaluation.get("confusion_matrix") or []):
         limits.append(f"Most often mistaken: {'; '.join(mistaken)}.")
     missed = [
-        f"{FACTORS[group['factor']].lower()} {group['level']}: sensitivity {with_interval(group['sensitivity'])}"
+        f"{FACTORS[group['factor']].lower()} {group['level']}: sensitivity {with_interval(group['sensitivity'])}, "
+        f"{group['malignant_lesions']} malignant lesions"
         for group in missed_more_in(details)
     ]
     if missed:
-        limits.append(f"Malignant lesions are referred less often than over all: {'; '.join(missed)}.")
+        limits.append(
+            f"Malignant lesions are referred less often than over all: {'; '.join(missed)}. Of so many groups, one may "
+            "stand here by chance."
+        )
     if counted:
         fewest = sorted(counted, key=lambda code: counted[code])[:3]
         named = ", ".join(f"{BY_CODE[code].name} ({code}, {counted[code]} images)" for code in fewest)

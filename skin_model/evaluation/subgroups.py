@@ -15,6 +15,7 @@ from skin_model.taxonomy import CODES
 
 AGES = (30, 45, 60, 75)  # years at which a new band begins
 UNKNOWN = "not known"
+ENOUGH = 10  # malignant lesions for a group to be named as one in which more are missed
 FIGURES = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "melanoma_recall", "malignant_auc", "coverage",
 )  # fmt: skip
@@ -32,15 +33,16 @@ def subgroups(scored: Scored, table: pd.DataFrame, *, threshold: float, sets: di
         sets: the bundle's prediction sets, or empty.
 
     Returns:
-        One entry per level: factor, level, images, lesions, and {"value", "interval"} for those of `FIGURES` that the
-        model has, with None for what the level's images leave undefined.  Levels stand in the order of age, or of
-        their size; what is not known comes last.
+        One entry per level: factor, level, images, lesions, malignant_lesions, and {"value", "interval"} for those of
+        `FIGURES` that the model has, with None for what the level's images leave undefined.  Levels stand in the order
+        of age, or of their size; what is not known comes last.
     """
     found = []
     for factor in FACTORS:
         for level, rows in levels(factor, table):
             part = scored.subset(rows)
             entry = {"factor": factor, "level": level, "images": len(part), "lesions": part.lesion_count}
+            entry["malignant_lesions"] = part.subset(part.malignant).lesion_count
             found.append(entry | _figures(part, threshold, sets))
     return found
 
@@ -67,7 +69,9 @@ def levels(factor: str, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]
 
 
 def missed_more_in(details: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those of a model's `subgroups` whose sensitivity lies below that of all images by more than chance.
+    """Those of a model's `subgroups` whose whole interval of sensitivity lies below the sensitivity for all images.
+
+    Groups that are not known, or of too few malignant lesions for an interval to mean anything, are left out.
 
     Args:
         details: as `details.measure` returns them, or empty.
@@ -75,8 +79,13 @@ def missed_more_in(details: dict[str, Any]) -> list[dict[str, Any]]:
     if not details.get("subgroups"):
         return []
     overall = details["operating_points"]["sensitive"]["sensitivity"]["value"]
-    measured = [group for group in details["subgroups"] if group["sensitivity"]["value"] is not None]
-    return [group for group in measured if group["sensitivity"]["interval"][1] < overall]
+    return [
+        group
+        for group in details["subgroups"]
+        if group["level"] != UNKNOWN
+        and group.get("malignant_lesions", 0) >= ENOUGH
+        and group["sensitivity"]["interval"][1] < overall
+    ]
 
 
 class _Ranked:

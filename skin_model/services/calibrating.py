@@ -11,11 +11,13 @@ import pandas as pd
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
+from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError
 from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.inference import Classifier
 from skin_model.patients import of_table
 from skin_model.services import crossval, evaluation
+from skin_model.training.state import without_places
 
 
 @dataclass(frozen=True)
@@ -35,31 +37,33 @@ class OutOfFold:
     about: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path, split: str) -> "OutOfFold":
+    def read(cls, folder: Path, split: pd.DataFrame) -> "OutOfFold":
         """Read what `crossval` left in its folder.
 
         Raises:
-            ConfigurationError: nothing finished lies there, or it is of another split than that of fingerprint `split`.
+            ConfigurationError: it is not of this split, or not all folds are finished.
         """
         try:
             found = json.loads((folder / "crossval.json").read_text(encoding="utf-8"))
-            answered = pd.read_csv(folder / "oof.csv", dtype={"lesion_id": str})
-            settings, own_split, views = found["config"], found["split"], found["views"]
-            labels, probabilities = class_indices(answered["dx"]), answered[crossval.PROBABILITIES].to_numpy(np.float64)
-        except (OSError, ValueError, KeyError) as error:
+            answered = crossval.read_answers(folder / "oof.csv")
+            settings, own_split, views = TrainingConfig(**found["config"]), found["split"], found["views"]
+            labels, probabilities = crossval.truth(answered)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{folder} holds no finished cross-validation ({error}); finish it with `crossval --resume`."
             ) from error
-        if own_split != split:
+        if own_split != splits.fingerprint(split):
             raise ConfigurationError(
                 f"The cross-validation in {folder} divided the lesions otherwise than the training, so its networks "
                 "may have learned from the test part. Give one of the same split."
             )
+        if set(answered["image_id"]) != set(split["image_id"][split["part"].str.startswith("fold")]):
+            raise ConfigurationError(
+                f"The cross-validation in {folder} was not done for all folds; go on with `crossval --resume`."
+            )
         lesions = splits.lesions(answered).to_numpy()
-        for name in ("weights", "teachers"):  # not where they lay on that machine
-            settings[name] = ",".join(Path(file).name for file in (settings[name] or "").split(","))
-        about = {"images": len(labels), "lesions": len(set(lesions)), "views": views, "training": settings}
-        return cls(labels, probabilities, lesions, about)
+        about = {"images": len(labels), "lesions": len(set(lesions)), "views": views}
+        return cls(labels, probabilities, lesions, about | {"training": without_places(settings)})
 
 
 def calibrated(
@@ -68,9 +72,10 @@ def calibrated(
     """Fit the temperature on the calibration images, then operating points and prediction sets on the probabilities.
 
     Where the calibration part is all there is, few malignant lesions and few of the rare classes decide.  So the limits
-    may also be fitted on the answers of networks that learned by a like recipe from the other folds, as cross-conformal
-    predictors are (Vovk, Annals of Mathematics and Artificial Intelligence 2015), and the temperature is corrected by
-    as much as those networks, with theirs from the same calibration part, are too certain or uncertain on the folds.
+    may also be fitted on the answers of networks that learned from the other folds, after the idea of cross-conformal
+    predictors (Vovk, Annals of Mathematics and Artificial Intelligence 2015) but without their guarantee, and the
+    temperature is corrected by as much as those networks, with theirs from the same calibration part, are too certain
+    or uncertain on the folds.
 
     Args:
         manifest: of the model; `target_sensitivity` decides the operating point.
@@ -82,6 +87,7 @@ def calibrated(
     logits = classifier.with_patients(pictures, of_table(table))
     labels = class_indices(table["dx"])
     sets: dict[str, Any] = {}
+    correction = 1.0
     if manifest.task == "binary":
         temperature = calibration.fit_temperature(logits[:, 0], is_malignant(labels))
         probability = calibration.sigmoid(logits, temperature)[:, 0]
@@ -106,5 +112,5 @@ def calibrated(
         threshold=calibration.operating_point(probability, malignant, sensitivity=manifest.target_sensitivity),
         balanced_threshold=calibration.balanced_point(probability, malignant),
         prediction_sets=sets,
-        out_of_fold=out_of_fold.about if out_of_fold else {},
+        out_of_fold=out_of_fold.about | {"correction": correction} if out_of_fold else {},
     )

@@ -99,7 +99,7 @@ def crossval(
             train=train,
             on_answer=watch.answer,
         )
-        answers.append(_read(answers_file(folder, views)))
+        answers.append(read_answers(answers_file(folder, views)))
     answered = pd.concat(answers, ignore_index=True)
     found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, trained)
     _write(answered, found, out)
@@ -144,13 +144,13 @@ def pooled(
     config: TrainingConfig, fingerprint: str, views: int, answers: Sequence[IO[str]], trained: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
     """What `crossval` returns, of answer files and what `fold` returned for each of them."""
-    answered = pd.concat([_read(text) for text in answers], ignore_index=True)
+    answered = pd.concat([read_answers(text) for text in answers], ignore_index=True)
     return {"config": asdict(config), "split": fingerprint, "views": views} | _figures(answered, trained)
 
 
 def out_of_fold(answers: Sequence[IO[str]]) -> str:
     """The answers for the images left out, as CSV in order of their names."""
-    return _left_out(pd.concat([_read(text) for text in answers], ignore_index=True)).to_csv(index=False)
+    return _left_out(pd.concat([read_answers(text) for text in answers], ignore_index=True)).to_csv(index=False)
 
 
 def answers_file(folder: Path, views: int) -> Path:
@@ -210,7 +210,7 @@ def _answer(table: pd.DataFrame, folder: Path, name: str, views: int, on_answer:
     """
     kept = answers_file(folder, views)
     rows = table[table["part"].isin([name, "calibration"])]
-    if kept.is_file() and set(_read(kept)["image_id"]) == set(rows["image_id"]):
+    if kept.is_file() and set(read_answers(kept)["image_id"]) == set(rows["image_id"]):
         return
     logits = teaching.answers(folder, rows, views, on_answer)
     fitted_on = (rows["part"] == "calibration").to_numpy()
@@ -224,7 +224,8 @@ def _answer(table: pd.DataFrame, folder: Path, name: str, views: int, on_answer:
     runs.release()
 
 
-def _read(answers: Path | IO[str]) -> pd.DataFrame:
+def read_answers(answers: Path | IO[str]) -> pd.DataFrame:
+    """A fold's answers, or all of them, as they were written."""
     return pd.read_csv(answers, dtype=dict.fromkeys(("image_id", "lesion_id", "dx"), str))
 
 
@@ -234,7 +235,7 @@ def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict
     threshold = _threshold(answered[fitted_on])
     left_out = answered[~fitted_on].reset_index(drop=True)
     members = _members(left_out, answered[fitted_on])
-    labels, probabilities = _truth(left_out)
+    labels, probabilities = truth(left_out)
     together = metrics.score(labels, probabilities, threshold=threshold)
     together["intervals"] = metrics.bootstrap(
         labels, probabilities, splits.lesions(left_out).to_numpy(), threshold=threshold
@@ -247,7 +248,7 @@ def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict
         by_fold[name] = (
             epochs
             | {"temperature": float(rows["temperature"].iloc[0])}
-            | metrics.score(*_truth(rows), threshold=threshold)
+            | metrics.score(*truth(rows), threshold=threshold)
             | {"detailed": _detailed(rows, members[of_fold])}
         )
     return {"threshold": threshold, "target_sensitivity": SENSITIVITY, "pooled": together, "folds": by_fold}
@@ -259,27 +260,27 @@ def _members(left_out: pd.DataFrame, fitted_on: pd.DataFrame) -> np.ndarray:
     members = np.zeros((len(left_out), len(CODES)), dtype=bool)
     for name, rows in left_out.groupby("fold").indices.items():
         known = fitted_on[fitted_on["fold"] == name]
-        fitted = conformal.fit(*_truth(known), splits.lesions(known).to_numpy())
-        members[rows] = conformal.members(_truth(left_out.iloc[rows])[1], fitted)
+        fitted = conformal.fit(*truth(known), splits.lesions(known).to_numpy())
+        members[rows] = conformal.members(truth(left_out.iloc[rows])[1], fitted)
     return members
 
 
 def _detailed(rows: pd.DataFrame, members: np.ndarray) -> dict[str, Any]:
     """Figures at fixed rates and of the prediction sets, each as {"value", "interval"}."""
-    labels, probabilities = _truth(rows)
+    labels, probabilities = truth(rows)
     scored = Scored.of(labels, probabilities, splits.lesions(rows).to_numpy())
     return scored.estimates([AtFixedRates(scored), Sets(labels, members)])
 
 
 def _threshold(answered: pd.DataFrame) -> float:
     """The operating point at which the folds' networks together find enough of the malignant calibration images."""
-    labels, probabilities = _truth(answered)
+    labels, probabilities = truth(answered)
     malignant_probability = metrics.malignant_probability(probabilities)
     return calibration.operating_point(malignant_probability, is_malignant(labels), sensitivity=SENSITIVITY)
 
 
-def _truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Class indices (N,) and probabilities (N, 7)."""
+def truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Class indices (N,) and calibrated probabilities (N, 7) of answers."""
     return class_indices(answered["dx"]), answered[PROBABILITIES].to_numpy(np.float64)
 
 

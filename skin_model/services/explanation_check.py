@@ -42,7 +42,7 @@ def check(
         slow_images: on how many of these the slow methods are measured.
         seed: of the draw.
         rows_file: keeps each picture's figures as soon as they are known; what stands there is not measured again,
-            also by a check of more or fewer images.
+            also by a check of more or fewer images; for more slow ones, from the first on that lacks them.
         on_progress: told of pictures done.
 
     Raises:
@@ -53,7 +53,7 @@ def check(
     classifier.require_diagnosis()
     table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
     said = {"model_version": classifier.manifest.model_version, "data": ham10000.source_name(table), "seed": seed}
-    with _Rows(rows_file, said | {"unseen": len(table)}, slow_images) as noted:
+    with _Rows(rows_file, said | {"unseen": len(table)}, min(images, slow_images)) as noted:
         rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress)
     return said | {"images": len(rows), "looked_at": looked_at, "methods": truthfulness.summarise(rows)}
 

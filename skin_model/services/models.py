@@ -26,7 +26,7 @@ from skin_model.patients import PatientPart, encode, of_table
 from skin_model.services import calibrating, evaluation, gate, joining, prediction, references
 from skin_model.services.calibrating import OutOfFold
 from skin_model.taxonomy import CODES
-from skin_model.training.state import RunState, lineage
+from skin_model.training.state import RunState, lineage, without_places
 
 LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow")
 OnStage = Callable[[str], None]
@@ -53,7 +53,7 @@ def make_bundle(
         run: the run's folder with `best.keras`, `run.json` and `split.csv`.
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
-        sensitivity: for malignant images outside the trainings; decides the operating point.
+        sensitivity: for malignant images that the answering network did not learn from; decides the operating point.
         half: round weights to float16 before anything is measured, and store them so: half the size.
         crossval: folder of a cross-validation of the same split, whose out-of-fold answers help to fit the limits.
         on_stage: told of each stage.
@@ -63,7 +63,7 @@ def make_bundle(
         BundleError, ConfigurationError, DatasetError, TrainingError: with a sentence on what to mend.
     """
     stages = _check_order(run, out, views, sensitivity)
-    out_of_fold = _out_of_fold(crossval, stages[-1]) if crossval else None
+    out_of_fold = _out_of_fold(crossval, run, stages[-1].config.task) if crossval else None
     on_stage("looking for leaks")
     table = _guarded(data, run, stages[-1].split, on_check)
     model = conversion.load_keras(run / "best.keras")
@@ -116,11 +116,11 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
     return stages
 
 
-def _out_of_fold(folder: Path, state: RunState) -> OutOfFold:
+def _out_of_fold(folder: Path, run: Path, task: str) -> OutOfFold:
     """Read a cross-validation's answers; errors as `OutOfFold.read`."""
-    if state.config.task != "diagnosis":
+    if task != "diagnosis":
         raise ConfigurationError("A cross-validation answers with seven diagnoses; leave it out for a binary model.")
-    return OutOfFold.read(folder, state.split)
+    return OutOfFold.read(folder, splits.read(run / "split.csv", leaky=True))
 
 
 def _guarded(data: Path, run: Path, fingerprint: str, on_check: Callable[[int, int], None] | None) -> pd.DataFrame:
@@ -181,11 +181,8 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
 
 
 def _settings(state: RunState) -> dict[str, Any]:
-    """A training's settings without where its starting weights lay on that machine; of joined ones what they share."""
-    training = asdict(state.config)
-    if state.config.weights:
-        training["weights"] = ",".join(Path(file).name for file in state.config.weights.split(","))
-    training["teachers"] = ",".join(run.name for run in state.config.teacher_runs)
+    """A training's settings without places on that machine; of joined ones what they share."""
+    training = without_places(state.config)
     if not state.epoch:
         training = {name: training[name] for name in ("network", "weights", *joining.SHARED)}
     return training | {"best_epoch": state.best_epoch, "epochs_run": state.epoch}

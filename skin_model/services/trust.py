@@ -92,7 +92,7 @@ def _rate(estimate: dict[str, Any] | None) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class Weakness:
-    """A group of patients in whom the model refers fewer malignant lesions than in all, by more than chance.
+    """A group of patients in whom the model was found to refer fewer malignant lesions than in all.
 
     Attributes:
         factor: "age", "sex" or "localization".

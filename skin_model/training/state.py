@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,6 +121,23 @@ def _origin(weights: str, fold: str, split: str) -> list[RunState]:
             "{fold}: --weights OTHER/{fold}/best.keras."
         )
     return runs
+
+
+def without_places(config: TrainingConfig) -> dict[str, Any]:
+    """A training's settings for others to read: without where weights and teachers lay on that machine.
+
+    Of a file in each fold's folder, `{fold}/best.keras`, the last two parts stay.
+    """
+
+    def name(path: str) -> str:
+        parts = Path(path.strip()).parts
+        return "/".join(parts[-2:] if "{fold}" in parts[-2:] else parts[-1:])
+
+    settings = asdict(config)
+    for key in ("weights", "teachers"):
+        if settings[key]:
+            settings[key] = ",".join(name(path) for path in settings[key].split(","))
+    return settings
 
 
 def differences(old: TrainingConfig, new: TrainingConfig) -> list[str]:

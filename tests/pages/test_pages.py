@@ -340,23 +340,34 @@ def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(se
     assert len(services.analysed) == 1
 
 
+@pytest.mark.parametrize("takes_patient", [True, False])
 def test_below_the_operating_point_the_page_says_where_the_model_misses_more_in_patients_like_this(
-    services: Services,
+    services: Services, takes_patient: bool
 ) -> None:
     details = {
         "operating_points": {"sensitive": {"sensitivity": {"value": 0.93, "interval": [0.9, 0.96]}}},
         "subgroups": [
-            {"factor": "age", "level": "30 to 44", "sensitivity": {"value": 0.68, "interval": [0.44, 0.9]}},
-            {"factor": "age", "level": "75 and older", "sensitivity": {"value": 0.96, "interval": [0.92, 1.0]}},
+            {
+                "factor": "age",
+                "level": "30 to 44",
+                "malignant_lesions": 14,
+                "sensitivity": {"value": 0.68, "interval": [0.44, 0.9]},
+            },
+            {
+                "factor": "age",
+                "level": "75 and older",
+                "malignant_lesions": 50,
+                "sensitivity": {"value": 0.96, "interval": [0.92, 1.0]},
+            },
         ],
     }
     services.state = ModelState("ready", summary=replace(SUMMARY, details=details))
-    services.takes_patient = True
+    services.takes_patient = takes_patient
     services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.0, 0.94, 0.01], dtype=np.float32)
     app = upload(open_page("pages/analyse.py"), picture())
     assert "misses more" not in words(app)
     app.number_input[0].set_value(35).run()
-    assert "(aged 30 to 44) it referred only 68 % (interval 44 to 90)" in words(app)
+    assert "referred only 68 % (interval 44 to 90) aged 30 to 44, of all 93 %." in words(app)
     app.number_input[0].set_value(80).run()
     assert "Below the operating point" in words(app)
     assert "misses more" not in words(app)
