@@ -11,7 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from pages.ui import explanations, outlining, reasons, second_look, trust, widgets
 from pages.ui.frame import begin_page, explain_failure
 from pages.ui.similar import similar_cases
-from skin_model.charts import display_copy, percent
+from skin_model.charts import display_copy
 from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, NotJudged, Patient
 from skin_model.errors import BundleError, SkinModelError
 from skin_model.services import analysis, workspace
@@ -182,12 +182,11 @@ def show(shown: widgets.Shown) -> None:
 
 def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
     """The class whose map is shown (at first the most likely) and how strongly it covers the picture."""
-    values = shown.analysis.prediction.by_code()
     which, how = st.columns([3, 2])
+    # without probabilities: what is shown of the option chosen stays when the patient changes them
     target = which.selectbox(
-        "Map shown for", shown.ranked, key=f"target-{key}",
-        format_func=lambda code: f"{BY_CODE[code].name} ({percent(values[code])})",
-    )  # fmt: skip
+        "Map shown for", shown.ranked, key=f"target-{key}", format_func=lambda code: BY_CODE[code].name
+    )
     strength = how.slider("Strength of the map", 0, 100, 45, step=5, format="%d %%", key="strength")
     return target, strength / 100
 

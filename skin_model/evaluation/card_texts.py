@@ -41,7 +41,7 @@ LIMITS = (
     "A lesion outside the seven classes it learned is judged as if it were one of them.",
     "akiec, bkl and vasc are umbrella terms for several diagnoses; the model does not tell these apart.",
     "The figures say nothing of other clinics, cameras and populations, where such models usually do worse.",
-    "A malignant lesion may stay below the operating point; what the sensitivity lacks of 1 is the share that does.",
+    "A malignant lesion may stay below the operating point, as often as the sensitivity falls short of all.",
 )
 
 HAM10000_LIMITS = (

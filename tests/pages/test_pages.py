@@ -337,6 +337,7 @@ def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(se
     assert "Refer" in text
     assert "Below the operating point" not in text
     assert "takes the patient into account: 80 years. The picture alone: 7 % malignant (below the operating" in text
+    assert not any("%" in option for option in app.selectbox[0].options), "they would stay those without the patient"
     assert len(services.analysed) == 1
 
 
