@@ -62,7 +62,7 @@ def certainty(shown: Shown) -> None:
     found = trust.prediction_set(prediction=shown.analysis.prediction, summary=shown.summary)
     if found is None:
         return
-    label = f"How sure is this? {_in_short(found.codes)}"
+    label = f"How sure is this? {_in_short(found.codes, trust.coverages(summary=shown.summary).get('mel'))}"
     with st.expander(label, key="certainty", on_change="rerun") as it:
         if not it.open:
             return
@@ -80,12 +80,16 @@ def certainty(shown: Shown) -> None:
         _views(shown)
 
 
-def _in_short(codes: tuple[str, ...]) -> str:
+def _in_short(codes: tuple[str, ...], melanomas: Rate | None) -> str:
+    """What the set says, for the line above it; how often melanomas are in theirs tells what it is worth to be out."""
     if not codes:
         return "No diagnosis fits at this coverage, which is a reason for care"
     named, others = BY_CODE["mel" if "mel" in codes else codes[0]].name, len(codes) - 1
     more = f" and {others} other diagnos{'es' if others > 1 else 'is'}" if others else ""
-    return f"{named}{more} cannot be excluded"
+    said = f"{named}{more} cannot be excluded"
+    if "mel" in codes or melanomas is None:
+        return said
+    return f"{said}; melanoma is, as it was for {whole(1 - melanomas[0])} of 100 melanomas"
 
 
 def _set_table(shown: Shown, inside: tuple[str, ...], always: tuple[str, ...]) -> str:

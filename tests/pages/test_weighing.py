@@ -179,6 +179,16 @@ def test_what_cannot_be_excluded_is_said_in_words_with_the_coverage_that_it_had(
     assert "| Dermatofibroma | <1 % | excluded | not measured |" in text
 
 
+def test_where_melanoma_is_excluded_it_is_said_how_often_that_was_wrong(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = SETS | {"thresholds": dict.fromkeys(CODES, 0.4)}
+    trusted.promote("narrow-1", prediction_sets=narrow, details=DETAILS)
+    gated(trusted, monkeypatch, QualityReport())
+    said = "Melanocytic naevus cannot be excluded; melanoma is, as it was for 9 of 100 melanomas"
+    assert any(label.endswith(said) for label in labels(analysed()))
+
+
 def test_the_agreement_of_the_views_is_asked_for_and_kept(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     gated(trusted, monkeypatch, QualityReport())
     asked: list[str] = []
