@@ -92,6 +92,7 @@ def forget(upload: UploadedFile) -> None:
 def judge(name: str, source: bytes | Path, example: Example | None = None) -> None:
     """Analyse one file; what was shown before goes, so that no result stands beside the wrong picture."""
     view = st.session_state
+    explanations.stop_all()
     for earlier in ("shown", "refused", "withheld"):
         view.pop(earlier, None)
     try:
@@ -176,7 +177,7 @@ def show(shown: widgets.Shown) -> None:
     if patient != Patient() and not used:
         words = "(not used by this model, which judges the picture alone)"
         st.markdown(f"**Patient:** {widgets.describe(patient)} {words}")
-    with st.expander("Details: exact probabilities, downloads, picture without map, file and model"):
+    with st.expander("Details: probabilities, downloads, picture without map, file and model"):
         widgets.details(shown, patient)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -335,6 +335,10 @@ class ModelSummary:
     drawn: bool = False
     details: dict[str, Any] = field(default_factory=dict)
     prediction_sets: dict[str, Any] = field(default_factory=dict)
+
+    def of_pictures_alone(self) -> "ModelSummary":
+        """The same with the figures of answers that know nothing of the patient, where they were measured apart."""
+        return replace(self, **self.details.get("patients", {}).get("alone", {}))
 
 
 @dataclass(frozen=True)

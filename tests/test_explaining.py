@@ -112,6 +112,28 @@ def test_a_run_can_be_stopped_while_another_users_analysis_goes_on(analysed, pat
     assert not run.error
 
 
+def test_runs_take_turns_and_one_that_waits_can_be_stopped(analysed, monkeypatch):
+    at_once, most = [], []
+
+    def explain(*, stop, **_):
+        at_once.append(stop)
+        most.append(len(at_once))
+        time.sleep(0.05)
+        at_once.remove(stop)
+        return {}
+
+    monkeypatch.setattr(explaining, "explain", explain)
+    runs = [explaining.begin(analysis=analysed, method="lime", target="mel") for _ in range(6)]
+    waiting = next(run for run in reversed(runs) if run.waiting)
+    waiting.stop()
+    assert all(run.wait(60) for run in runs)
+    assert set(most) == {1}
+    assert len(most) == 5
+    assert waiting.waiting
+    assert not waiting.error
+    assert all(run.seconds > 0 for run in runs if run is not waiting)
+
+
 def test_a_run_that_fails_says_so_in_a_sentence_without_details(analysed, monkeypatch):
     def broken(*_):
         raise RuntimeError("secret /path/in/the/server")

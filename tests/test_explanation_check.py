@@ -221,21 +221,32 @@ def test_a_model_stays_whole_wherever_keeping_is_broken_off(checked, copied, mon
 FIGURE = {"value": 0.2, "interval": [0.1, 0.3]}
 
 
-def figures(over_blob: list[float], alike: list[float]) -> dict:
-    of = dict.fromkeys(truthfulness.FIGURES, FIGURE) | {"images": 200, "empty": 0}
-    return of | {"over_blob": {"value": sum(over_blob) / 2, "interval": over_blob},
-                 "all": {"value": sum(alike) / 2, "interval": alike}}  # fmt: skip
+def figures(over_blob: list[float], alike: list[float], last_layers: list[float]) -> dict:
+    of = dict.fromkeys(truthfulness.FIGURES, FIGURE) | {"images": 200, "empty": 7}
+    given = {"over_blob": over_blob, "all": alike, "head": last_layers}
+    return of | {key: {"value": sum(ends) / 2, "interval": ends} for key, ends in given.items()}
 
 
 @pytest.mark.parametrize(
-    ("over_blob", "alike", "passed"),
-    [([0.05, 0.1], [0.0, 0.2], True), ([-0.01, 0.1], [0.0, 0.2], False), ([0.05, 0.1], [0.4, 0.6], False)],
+    ("over_blob", "alike", "last_layers", "passed"),
+    [
+        ([0.05, 0.1], [0.0, 0.2], [0.0, 0.2], True),
+        ([-0.01, 0.1], [0.0, 0.2], [0.0, 0.2], False),
+        ([0.05, 0.1], [0.4, 0.6], [0.0, 0.2], False),
+        ([0.05, 0.1], [0.0, 0.2], [0.8, 0.9], False),
+    ],
 )
-def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(over_blob, alike, passed):
-    assert truthfulness._passed(figures(over_blob, alike)) is passed
-    said = truthfulness.sentence(figures(over_blob, alike) | {"passed": passed})
-    assert ("failed" in said) is not passed
+def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(over_blob, alike, last_layers, passed):
+    found = figures(over_blob, alike, last_layers)
+    assert truthfulness._passed(found) is passed
+    said = truthfulness.sentence(found | {"passed": passed})
+    assert ("It failed" in said) is not passed
     assert ("not proven better" in said) is (over_blob[0] <= 0)
+    assert ("the same when the network's weights are shuffled" in said) is (alike[1] > 0.5)
+    assert ("the same when those of its last layers are" in said) is (last_layers[1] > 0.5)
+    for words in ("changes under slight noise (likeness 0.20)", "20 % of its heat inside the lesion, of the blob's 0 %",
+                  "no map for 7 more pictures"):  # fmt: skip
+        assert words in said
 
 
 def test_the_command_prints_and_writes_the_figures(easily_told, made, drawn_data, tmp_path, capsys):

@@ -105,10 +105,19 @@ def test_a_model_that_takes_the_patient_is_measured_with_and_without_one(told, d
     nobody = table.assign(age=np.nan, sex=np.nan, localization=np.nan)
     without = evaluation.score(classifier=classifier, table=nobody)
 
-    assert details["patients"]["pictures_alone"] == [list(row) for row in evaluation.rows(without)]
+    alone = details["patients"]["alone"]
+    assert alone["evaluation"] == without
+    point = alone["details"]["operating_points"]["sensitive"]
+    assert point["sensitivity"]["value"] == pytest.approx(without["malignant"]["sensitivity"])
+    worth, known = details["patients"]["worth"]["log_loss"], evaluation.figures(classifier, answered)
+    assert (worth["first"], worth["second"]) == pytest.approx((without["log_loss"], known["log_loss"]))
+    assert worth["difference"] == pytest.approx(worth["second"] - worth["first"])
     assert set(details["patients"]["known"]) == set(COLUMNS)
-    assert json.loads(told.text("details.json"))["patients"] == details["patients"]
-    assert "Without the patient's particulars" in told.text("card.md")
+    bundled = json.loads(told.text("details.json"))["patients"]  # of the same pictures, in other batches
+    assert bundled["known"] == details["patients"]["known"]
+    assert bundled["worth"]["log_loss"]["first"] == pytest.approx(worth["first"], abs=1e-5)
+    for title in ("Without the patient's particulars", "What the patient's particulars change"):
+        assert title in told.text("card.md")
     assert np.abs(answered.logits - answered.pictures).max() > 1e-3
 
 

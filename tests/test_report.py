@@ -77,7 +77,7 @@ def test_the_card_states_intended_use_limits_and_licence():
         assert text in card
 
 
-def test_the_limits_name_the_commonest_mistakes_and_the_subgroups_where_malignant_lesions_are_missed():
+def test_the_limits_name_the_commonest_mistakes_and_the_subgroups_where_the_decision_is_worse():
     matrix = np.diag([10] * 7)
     matrix[CODES.index("mel"), CODES.index("nv")] = 30
     matrix[CODES.index("akiec"), CODES.index("bkl")] = 5
@@ -85,21 +85,27 @@ def test_the_limits_name_the_commonest_mistakes_and_the_subgroups_where_malignan
     def group(level: str, *sensitivity: float | None) -> dict:
         value, low, high = sensitivity or (None, None, None)
         measured = {"value": value, "interval": [low, high]}
-        return {"factor": "localization", "level": level, "malignant_lesions": 12, "sensitivity": measured}
+        counts = {"lesions": 30, "malignant_lesions": 12}
+        plain = {"value": 0.7, "interval": [0.6, 0.8]}
+        return counts | {"factor": "localization", "level": level, "sensitivity": measured, "specificity": plain}
 
     details = {
-        "operating_points": {"sensitive": {"sensitivity": {"value": 0.93}}},
+        "operating_points": {"sensitive": {"sensitivity": {"value": 0.93}, "specificity": {"value": 0.72}}},
         "subgroups": [
             group("abdomen", 0.6, 0.4, 0.8),
             group("trunk", 0.5, 0.0, 1.0),
             group("hand") | {"malignant_lesions": 0},
             group("ear", 0.0, 0.0, 0.0) | {"malignant_lesions": 1},
             group("not known", 0.2, 0.1, 0.3),
+            group("face", 0.9, 0.8, 1.0) | {"specificity": {"value": 0.5, "interval": [0.4, 0.6]}},
+            group("nose", 0.9, 0.8, 1.0) | {"lesions": 13, "specificity": {"value": 0.0, "interval": [0.0, 0.0]}},
         ],
     }
     card = report._limits(evaluated() | {"confusion_matrix": matrix.tolist()}, details, ())
     assert "Most often mistaken: mel for nv (30 of 40 images); akiec for bkl (5 of 15 images)." in card
-    assert "less often than over all: site abdomen: sensitivity 0.600 (0.400 to 0.800), 12 malignant" in card
+    assert "less often than over all: site abdomen: sensitivity 0.600 (0.400 to 0.800), 12 of 30" in card
+    assert "more often than over all: site face: specificity 0.500 (0.400 to 0.600), 12 of 30 lesions" in card
+    assert "site nose" not in card
     assert "site ear" not in card
     assert "site not known" not in card
 

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from pages.ui.memory import remember, remembered
 from pages.ui.viewer import picture_viewer
 from pages.ui.widgets import Shown, heat_legend
 from skin_model.entities import Explanation
@@ -20,10 +21,16 @@ def others(shown: Shown) -> None:
     subject = shown.analysis.image.sha256, shown.analysis.prediction.model_version
     view = st.session_state
     if view.get("explained-subject") != subject:
-        for run in view.get("explanation-runs", {}).values():
-            run.stop()
-        view["explained-subject"], view["explained"], view["explanation-runs"] = subject, {}, {}
+        stop_all()
+        view["explained-subject"], view["explained"] = subject, {}
+        view["explanation-runs"], view["explained-seconds"] = {}, {}
     _unfolding(shown)
+
+
+def stop_all() -> None:
+    """End what is still being computed for a picture that goes."""
+    for run in st.session_state.get("explanation-runs", {}).values():
+        run.stop()
 
 
 @st.fragment
@@ -45,17 +52,25 @@ def _unfolding(shown: Shown) -> None:
 def _controls(offers: list[Offer]) -> tuple[str, float, list[Offer]]:
     """How maps are drawn, how strongly, and which methods can be chosen."""
     st.caption(
-        "The same answer explained in other ways. Methods differ and may contradict each other; none proves that the "
-        "network is right."
+        "The same answer explained in other ways: of the picture as it was given, while the answer may be the mean of "
+        "several views and take the patient into account. Methods differ and may contradict each other; none proves "
+        "that the network is right."
     )
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
-    style = left.segmented_control("Drawn as", list(explaining.STYLES), default="Heat map", required=True, key="style")
+    styles = list(explaining.STYLES)
+    style = remember("style", left.segmented_control(
+        "Drawn as", styles, default=remembered("style", styles[0]), required=True, key="style"
+    ))  # fmt: skip
     lines = style == "Contours"  # always drawn in full: faint, their colours could not be told apart
-    strength = middle.slider("Strength", 0, 100, 60, step=5, format="%d %%", key="others-strength", disabled=lines)
+    strength = remember("others-strength", middle.slider(
+        "Strength", 0, 100, remembered("others-strength", 60), step=5, format="%d %%", key="others-strength",
+        disabled=lines,
+    ))  # fmt: skip
     failed = [offer.name for offer in offers if offer.failed]
-    if failed and not right.toggle(
-        f"Offer methods that failed their check ({len(failed)})", help=", ".join(failed), key="others-failed"
-    ):
+    if failed and not remember("others-failed", right.toggle(
+        f"Offer methods that failed their check ({len(failed)})", remembered("others-failed", False),
+        help=", ".join(failed), key="others-failed",
+    )):  # fmt: skip
         offers = [offer for offer in offers if not offer.failed]
     return style, 1.0 if lines else strength / 100, offers
 
@@ -65,7 +80,11 @@ def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: 
     names = {offer.key: f"{offer.name} (seconds)" if offer.slow else offer.name for offer in offers}
     by_key = {offer.key: offer for offer in offers}
     which, of = st.columns(2)
-    method = which.selectbox("Method", list(names), format_func=names.__getitem__, key=f"method-{number}")
+    keys = list(names)
+    last = remembered(f"method-{number}", keys[0])
+    method = remember(f"method-{number}", which.selectbox(
+        "Method", keys, keys.index(last) if last in keys else 0, format_func=names.__getitem__, key=f"method-{number}"
+    ))  # fmt: skip
     target = of.selectbox(
         "Class", shown.ranked, index=number, key=f"class-{number}-{shown.analysis.image.sha256}",
         format_func=lambda code: BY_CODE[code].name,
@@ -82,7 +101,9 @@ def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: 
         st.info(explaining.nothing(target))
     elif explanation is not None:
         st.html(_legend(explanation, style, opacity))
-    st.caption(f"{offer.limits}  \n{offer.evidence}")
+    took = st.session_state["explained-seconds"].get(method)
+    time = f"  \nComputed in {took:.1f} s." if offer.slow and took and explanation is not None else ""
+    st.caption(f"{offer.limits}  \n{offer.evidence}{time}")
 
 
 def _explanation(shown: Shown, offer: Offer, target: str, number: int) -> Explanation | None:
@@ -92,6 +113,7 @@ def _explanation(shown: Shown, offer: Offer, target: str, number: int) -> Explan
     run = runs.get(number)
     if run is not None and run.explanations:
         _keep(run.method, run.explanations)
+        st.session_state["explained-seconds"][run.method] = run.seconds
     if run is not None and (run.method, run.target) != (offer.key, target):
         runs.pop(number).stop()
         run = None
@@ -123,6 +145,8 @@ def _follow(run: Run, offer: Offer, number: int) -> None:
     if run.done:
         st.rerun()
     words = f"{offer.name}: {100 * run.share:.0f} %" if run.share else f"{offer.name}: loading what it needs …"
+    if run.waiting:
+        words = f"{offer.name}: waiting for another one to end …"
     bar, stop = st.columns([4, 1], vertical_alignment="center")
     bar.progress(run.share, words)
     if stop.button("Stop", key=f"stop-{number}", width="stretch"):

@@ -32,7 +32,8 @@ def similar_cases(shown: Shown) -> None:
             return
         st.markdown(
             "The lesions most like this one to the network, out of those that it learned from, with their confirmed "
-            "diagnoses. Where they disagree with its answer, trust the answer less."
+            "diagnoses. It finds them by what it answers by: where they agree with it, that is no second opinion; "
+            "where they do not, trust the answer less."
         )
         if cases[0].distance < NEAR:
             st.info(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from pages.ui.memory import remember, remembered
 from pages.ui.widgets import Shown, literal
 from skin_model import charts
 from skin_model.charts import marked_name, percent
-from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, QualityReport
+from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, PredictionSet, QualityReport
 from skin_model.errors import SkinModelError
 from skin_model.services import costs, registered, trust
 from skin_model.taxonomy import BY_CODE
@@ -62,7 +63,7 @@ def certainty(shown: Shown) -> None:
     found = trust.prediction_set(prediction=shown.analysis.prediction, summary=shown.summary)
     if found is None:
         return
-    label = f"How sure is this? {_in_short(found.codes, trust.coverages(summary=shown.summary).get('mel'))}"
+    label = f"How sure is this? {_in_short(found, trust.coverages(summary=shown.measured).get('mel'))}"
     with st.expander(label, key="certainty", on_change="rerun") as it:
         if not it.open:
             return
@@ -73,34 +74,35 @@ def certainty(shown: Shown) -> None:
             )
         st.markdown(
             f"The diagnoses that **cannot be excluded** are chosen so that, for every diagnosis alike, the true one is "
-            f"among them in {found.coverage * 100:.0f} of 100 new lesions. How often that came true on test pictures "
-            "stands beside each; one that is excluded may still be the true one in the others."
+            f"among them in {found.coverage * 100:.0f} of 100 new lesions. How often that came true on test pictures"
+            f"{f', {shown.known},' if shown.known else ''} stands beside each; in the others it was outside the set."
         )
         st.markdown(_set_table(shown, found.codes, found.always))
         _views(shown)
 
 
-def _in_short(codes: tuple[str, ...], melanomas: Rate | None) -> str:
+def _in_short(found: PredictionSet, melanomas: Rate | None) -> str:
     """What the set says, for the line above it; how often melanomas are in theirs tells what it is worth to be out."""
+    codes = found.codes
     if not codes:
         return "No diagnosis fits at this coverage, which is a reason for care"
     named, others = BY_CODE["mel" if "mel" in codes else codes[0]].name, len(codes) - 1
     more = f" and {others} other diagnos{'es' if others > 1 else 'is'}" if others else ""
-    said = f"{named}{more} cannot be excluded"
+    said = f"{named}{more} cannot be excluded at {found.coverage * 100:.0f} % coverage"
     if "mel" in codes or melanomas is None:
         return said
-    return f"{said}; melanoma is, as it was for {whole(1 - melanomas[0])} of 100 melanomas"
+    return f"{said}; melanoma is outside the set, as {whole(1 - melanomas[0])} of 100 melanomas were"
 
 
 def _set_table(shown: Shown, inside: tuple[str, ...], always: tuple[str, ...]) -> str:
-    measured = trust.coverages(summary=shown.summary)
+    measured = trust.coverages(summary=shown.measured)
     values = shown.analysis.prediction.by_code()
     lines = [
-        "| Diagnosis | Probability | At this coverage | Test pictures of it where it was not excluded, of 100 |",
+        "| Diagnosis | Probability | At this coverage | Test pictures of it whose set held it, of 100 |",
         "|:--|--:|:--|:--|",
     ]
     for code in shown.ranked:
-        verdict = "**cannot be excluded**" if code in inside else "excluded"
+        verdict = "**cannot be excluded**" if code in inside else "outside the set"
         if code in always:
             verdict += " (never is: too few cases to tell)"
         rate = of_100(measured[code]) if code in measured else "not measured"
@@ -135,7 +137,7 @@ def _views(shown: Shown) -> None:
 @st.fragment
 def deciding(shown: Shown) -> None:
     """Expander: operating points in words, and what follows at the clinic's own prevalence and price of a mistake."""
-    points = trust.operating_points(summary=shown.summary)
+    points = trust.operating_points(summary=shown.measured)
     learned = trust.prevalence(summary=shown.summary)
     if not points or learned is None:
         return
@@ -155,14 +157,16 @@ def deciding(shown: Shown) -> None:
                 f"| {of_100(point.melanoma)} | {benign} |"
             )
         st.markdown("\n".join(lines))
-        st.caption("On test pictures of lesions that the model never saw; in brackets 95 % intervals.")
+        known = f", {shown.known}" if shown.known else ""
+        st.caption(f"On test pictures of lesions that the model never saw{known}; in brackets 95 % intervals.")
         _own_terms(shown, points[0], learned)
-        curve = shown.summary.details.get("curves", {}).get("decision")
+        curve = shown.measured.details.get("curves", {}).get("decision")
         if curve:
             st.markdown(
                 "**Decision curve.** Net benefit of referring by this model, of referring every lesion and of "
-                "referring none: true referrals per lesion, less unneeded ones at the price chosen. The "
-                "highest line is the best policy at that price."
+                "referring none: true referrals per lesion, less unneeded ones, which weigh the more the higher the "
+                "threshold (at 10 %, nine of them as much as one true one). The highest line is the best policy at "
+                f"that threshold, where {100 * learned:.0f} of 100 lesions are malignant, as in the test part."
             )
             st.plotly_chart(charts.decision_curve(curve), key="decision-curve", theme=None,
                             config={"displayModeBar": False})  # fmt: skip
@@ -170,10 +174,12 @@ def deciding(shown: Shown) -> None:
 
 def _own_terms(shown: Shown, point: trust.OperatingPoint, learned: float) -> None:
     """What the answer means where malignancy is as common, and a missed one as dear, as the clinic says."""
-    own = st.number_input(
-        "Of 100 lesions that you photograph, how many are malignant?", 0.1, 99.0, round(100 * learned, 1), step=1.0,
-        format="%.3g", key="prevalence", help=f"In the test part {100 * learned:.0f} of 100 are.", width=420,
-    ) / 100  # fmt: skip
+    of_100_own = st.number_input(
+        "Of 100 lesions that you photograph, how many are malignant?", 0.1, 99.0,
+        remembered("prevalence", round(100 * learned, 1)), step=1.0, format="%.3g", key="prevalence",
+        help=f"In the test part {100 * learned:.0f} of 100 are.", width=420,
+    )  # fmt: skip
+    own = remember("prevalence", of_100_own) / 100
     positive, negative = point.predictive_values(own)
     prediction = shown.analysis.prediction
     adjusted = trust.at_prevalence(prediction=prediction, learned=learned, own=own)

@@ -59,6 +59,18 @@ class Shown:
         return replace(self, analysis=told, patient=patient, alone=self.analysis.prediction)
 
     @property
+    def measured(self) -> ModelSummary:
+        """The model with the figures of answers like this one: with the patient known, or for pictures alone."""
+        return self.summary if self.alone is not None else self.summary.of_pictures_alone()
+
+    @property
+    def known(self) -> str:
+        """What those figures' answers knew of the patient, in words; empty for a model that takes none."""
+        if "patients" not in self.summary.details:
+            return ""
+        return "age, sex and site known" if self.alone is not None else "nothing known of the patient"
+
+    @property
     def ranked(self) -> list[str]:
         """Class codes, the most likely first."""
         by_code = self.analysis.prediction.by_code()
@@ -69,7 +81,7 @@ def decision(shown: Shown, patient: Patient) -> None:
     """The decision at the operating point, in words, and whether the model misses more in patients like this one."""
     prediction = shown.analysis.prediction
     found, point = _told_apart(prediction.malignant_probability, prediction.threshold)
-    aim = _aim(shown.summary)
+    aim = _aim(shown)
     drawn = " :gray-badge[synthetic example]" if shown.example is not None and shown.example.synthetic else ""
     if prediction.refer:
         with st.container(key="refer", gap=None):
@@ -88,6 +100,7 @@ def decision(shown: Shown, patient: Patient) -> None:
         )
         _without_patient(shown)
         _missed_more(shown.summary, patient)
+        _may_be_missed_more(shown.measured, patient)
 
 
 def _without_patient(shown: Shown) -> None:
@@ -106,15 +119,28 @@ def _missed_more(summary: ModelSummary, patient: Patient) -> None:
     """That malignant lesions of patients like this one are missed more often, where the model was found to do so."""
     groups = [
         f"{percent(weakness.sensitivity[0])} (interval {100 * weakness.sensitivity[1]:.0f} to "
-        f"{100 * weakness.sensitivity[2]:.0f}) {'aged' if weakness.factor == 'age' else 'of'} {weakness.level}"
+        f"{100 * weakness.sensitivity[2]:.0f}) in {_group(weakness)}"
         for weakness in trust.weaknesses(patient=patient, summary=summary)
     ]
     if groups:
         overall = summary.details["operating_points"]["sensitive"]["sensitivity"]["value"]
         st.markdown(
             ":material/warning: **The model misses more in patients like this one.** Of malignant test pictures it "
-            f"referred only {' and '.join(groups)}, of all {percent(overall)}."
+            f"referred only {' and '.join(groups)}; of all {percent(overall)}."
         )
+
+
+def _group(weakness: trust.Weakness) -> str:
+    words = {"age": "patients aged {}", "sex": "{} patients", "localization": "lesions of: {}"}
+    return words[weakness.factor].format(weakness.level)
+
+
+def _may_be_missed_more(summary: ModelSummary, patient: Patient) -> None:
+    """That this may be a patient in whom more is missed, where what tells so has not been entered."""
+    groups = trust.unknown_weaknesses(patient=patient, summary=summary)
+    if groups:
+        named = "; ".join(_group(weakness) for weakness in groups)
+        st.markdown(f"It was found to miss more in some, and whether this is one was not entered: {named}.")
 
 
 def describe(patient: Patient) -> str:
@@ -123,21 +149,24 @@ def describe(patient: Patient) -> str:
     return ", ".join(part for part in (age, patient.sex, patient.site) if part)
 
 
-def _aim(summary: ModelSummary) -> str:
+def _aim(shown: Shown) -> str:
     """What the operating point was chosen for, and what it came to on pictures the model never saw."""
-    aim = f"chosen to refer {percent(summary.target_sensitivity)} of malignant pictures"
-    measured = (summary.evaluation.get("malignant") or {}).get("sensitivity")
-    interval = (summary.evaluation.get("intervals") or {}).get("malignant.sensitivity")
+    aim = f"chosen to refer {percent(shown.summary.target_sensitivity)} of malignant pictures"
+    evaluation = shown.measured.evaluation
+    measured = (evaluation.get("malignant") or {}).get("sensitivity")
+    interval = (evaluation.get("intervals") or {}).get("malignant.sensitivity")
     if measured is None or interval is None:
         return aim
     low, high = (f"{100 * value:.0f}" for value in interval)
-    return f"{aim} (on test pictures: {percent(measured)}, interval {low} to {high})"
+    known = f", {shown.known}" if shown.known else ""
+    return f"{aim} (on test pictures{known}: {percent(measured)}, interval {low} to {high})"
 
 
 def _told_apart(value: float, threshold: float) -> tuple[str, str]:
-    """Both as percents, with as many decimals (three at most) as it takes for them to read differently."""
-    pairs = [(percent(value, digits=d), percent(threshold, digits=d)) for d in range(4)]
-    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+    """Both as percents, with one decimal where they would read alike; more would say what the model does not know."""
+    pairs = [(percent(value, digits=d), percent(threshold, digits=d)) for d in range(2)]
+    found, point = next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+    return f"just below {point}" if found == point and value < threshold else found, point
 
 
 def picture_under_map(shown: Shown, target: str, opacity: float) -> None:
@@ -162,6 +191,8 @@ def _remarks(shown: Shown) -> list[str]:
     height, width = shown.analysis.image.pixels.shape[:2]
     framed = "" if width == height else "Only the framed square is judged. "
     remarks = [f"{framed}Scroll, pinch or press + and - to zoom, drag to move."]
+    if shown.alone is not None:
+        remarks.append("The map explains what the picture says; what the patient adds does not show in it.")
     remarks += list(shown.analysis.image.notes)
     if shown.example is not None:
         truth = BY_CODE[shown.example.diagnosis].name
@@ -193,12 +224,12 @@ def probabilities(shown: Shown) -> None:
 
 
 def details(shown: Shown, patient: Patient) -> None:
-    """What unfolds: exact probabilities with downloads, the picture alone, file and model."""
+    """What unfolds: probabilities with downloads of the exact ones, the picture alone, file and model."""
     rows = _table(shown)
     numbers, alone = st.columns([1, 1], gap="large")
     with numbers:
-        st.markdown("**Exact probabilities** (they sum to 1)")
-        lines = [f"| {name} | {group} | {value:.6f} |" for _, name, group, value in rows]
+        st.markdown("**Probabilities** (with all their digits in the downloads)")
+        lines = [f"| {name} | {group} | {value:.3f} |" for _, name, group, value in rows]
         st.markdown("\n".join(["| Diagnosis | Group | Probability |", "|:--|:--|--:|", *lines]))
         with st.container(horizontal=True):
             _download("Download CSV", _as_csv(shown), "text/csv", f"{shown.name}.csv")

@@ -13,10 +13,11 @@ deciding alone whether a lesion is removed or left, for screening without a clin
 themselves, or for images other than dermoscopy."""
 
 PROTOCOL = """\
-All images of one lesion lie in the same part of the split. The test part was set aside before anything was
+All images that the data set counts to one lesion lie in the same part of the split; where it took one for two,
+they may not. The test part was set aside before anything was
 chosen; no weight and no limit was fitted on it. Network, training length and settings were chosen on the other
-parts; {fitted} The figures are of the same answers that the app shows, those included that its check
-of pictures would withhold."""
+parts; {fitted} The figures are of the answers that the app gives, where it takes the patient with what is known of
+age, sex and site, and those included that its check of pictures would withhold."""
 
 CALIBRATION_PART = """\
 the temperature, the operating points and the prediction sets, where it has them, were fitted on the calibration part,
@@ -34,7 +35,7 @@ LAST_EPOCH = "none: the last epoch was kept"
 ALL_FOLDS = """\
 The last training learned from all folds, so none was left to measure it on the way, and its last epoch was kept.
 Where it was compared with other trainings of that kind, it was on the calibration part, so that what was fitted there
-is flattered a little; the figures below are not."""
+is flattered a little; nothing was fitted on the images of the figures below."""
 
 LIMITS = (
     "Photographs that are not dermoscopic were not in the data; the app withholds its answer to most of them, not all.",

@@ -11,7 +11,7 @@ from typing import Any
 from skin_model.errors import BundleError
 from skin_model.evaluation import card_texts as texts
 from skin_model.evaluation.sections import Section, sections, with_interval
-from skin_model.evaluation.subgroups import FACTORS, missed_more_in
+from skin_model.evaluation.subgroups import FACTORS, missed_more_in, referred_more_in
 from skin_model.taxonomy import BY_CODE, CODES
 
 HEADLINE = {
@@ -218,16 +218,17 @@ def _limits(evaluation: dict[str, Any], details: dict[str, Any], of_data: Sequen
     limits = [*texts.LIMITS, *of_data]
     if mistaken := _mistaken(evaluation.get("confusion_matrix") or []):
         limits.append(f"Most often mistaken: {'; '.join(mistaken)}.")
-    missed = [
-        f"{FACTORS[group['factor']].lower()} {group['level']}: sensitivity {with_interval(group['sensitivity'])}, "
-        f"{group['malignant_lesions']} malignant lesions"
-        for group in missed_more_in(details)
-    ]
-    if missed:
-        limits.append(
-            f"Malignant lesions are referred less often than over all: {'; '.join(missed)}. Of so many groups, one may "
-            "stand here by chance."
+    for words, figure, groups in (
+        ("Malignant lesions are referred less often", "sensitivity", missed_more_in(details)),
+        ("Benign lesions are referred more often", "specificity", referred_more_in(details)),
+    ):
+        named = "; ".join(
+            f"{FACTORS[group['factor']].lower()} {group['level']}: {figure} {with_interval(group[figure])}, "
+            f"{group['malignant_lesions']} of {group['lesions']} lesions malignant"
+            for group in groups
         )
+        if named:
+            limits.append(f"{words} than over all: {named}. Of so many groups, one may stand here by chance.")
     if counted:
         fewest = sorted(counted, key=lambda code: counted[code])[:3]
         named = ", ".join(f"{BY_CODE[code].name} ({code}, {counted[code]} images)" for code in fewest)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from skin_model.evaluation.paired import HEADLINES
 from skin_model.evaluation.subgroups import FACTORS
 from skin_model.taxonomy import BY_CODE, CODES
 
 POINTS = {"sensitive": "For high sensitivity (in use)", "balanced": "Balanced (largest Youden index)"}
+RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "melanoma_recall": "melanomas referred"}
 NO_SETS = "This model gives no prediction sets."
 LOOKS = "Where the network looks"
 _SUBGROUP_FIGURES = {
@@ -41,7 +43,7 @@ def sections(details: dict[str, Any]) -> list[Section]:
 
 
 def _patients(patients: dict[str, Any] | None) -> list[Section]:
-    """What the same model comes to where nothing is known of the patient."""
+    """What the same model comes to where nothing is known of the patient, and what knowing changes."""
     if patients is None:
         return []
     known = ", ".join(f"{column} of {100 * share:.0f} %" for column, share in patients["known"].items())
@@ -49,8 +51,33 @@ def _patients(patients: dict[str, Any] | None) -> list[Section]:
         f"The figures above were measured with what is known of the patients: {known} of the images. Without any of "
         "it, the same model comes to:"
     )
-    rows = [tuple(row) for row in patients["pictures_alone"]]
-    return [Section("Without the patient's particulars", (sentence,), ("figure", "value", "95 % interval"), rows)]
+    alone = patients["alone"]
+    sets = alone["details"]["prediction_sets"]
+    sentences = (sentence, f"Its prediction sets {_held(sets)}") if sets else (sentence,)
+    rows = [(POINTS.get(name, name), *_rates(point)) for name, point in alone["details"]["operating_points"].items()]
+    found = [Section("Without the patient's particulars", sentences, ("operating point", *RATES.values()), rows)]
+    if worth := patients.get("worth"):
+        sentence = (
+            "What they change, on the same images: where an interval holds zero, these images do not settle it. Log "
+            "loss and calibration error are better where they are lower, the others where they are higher."
+        )
+        head = ("figure", "without", "with", "difference (95 % interval)")
+        found.append(
+            Section("What the patient's particulars change", (sentence,), head, _worth(worth, alone["evaluation"]))
+        )
+    return found
+
+
+def _worth(compared: dict[str, dict[str, Any]], alone: dict[str, Any]) -> Sequence[tuple[str, ...]]:
+    """Rows of `paired.compare`: each figure without (with its interval) and with, and the signed difference."""
+    intervals, rows = alone.get("intervals") or {}, []
+    for key, name in HEADLINES.items():
+        figure = compared[key]
+        without = with_interval({"value": figure["first"], "interval": intervals.get(key)})
+        bounds = figure["interval"]
+        between = f" ({bounds[0]:+.3f} to {bounds[1]:+.3f})" if bounds else ""
+        rows.append((name, without, f"{figure['second']:.3f}", f"{figure['difference']:+.3f}{between}"))
+    return rows
 
 
 def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:
@@ -83,14 +110,17 @@ def in_words(evaluation: dict[str, Any], details: dict[str, Any]) -> list[str]:
     found += [_noise_sentence(details["calibration"])]
     sets = details["prediction_sets"]
     if sets:
-        found.append(
-            f"Prediction sets, which promise {100 * sets['promised']:.0f} %, hold the true diagnosis for "
-            f"{with_interval(sets['coverage'])} of the images and name {with_interval(sets['size'], digits=2)} "
-            "diagnoses on average."
-        )
+        found.append(f"Prediction sets, which promise {100 * sets['promised']:.0f} %, {_held(sets)}")
     if details.get("localisation"):
         found.append(_look_sentence(details["localisation"]["groups"][0]))
     return found
+
+
+def _held(sets: dict[str, Any]) -> str:
+    return (
+        f"hold the true diagnosis for {with_interval(sets['coverage'])} of the images and name "
+        f"{with_interval(sets['size'], digits=2)} diagnoses on average."
+    )
 
 
 def with_interval(estimate: dict[str, Any], *, digits: int = 3) -> str:
@@ -105,10 +135,9 @@ def with_interval(estimate: dict[str, Any], *, digits: int = 3) -> str:
 def _points(details: dict[str, Any]) -> Section:
     rates = details["fixed_rates"]
     rows = [
-        (POINTS.get(name, name), f"{point['threshold']:.4f}",
-         *(with_interval(point[key]) for key in ("sensitivity", "specificity", "melanoma_recall")))
+        (POINTS.get(name, name), f"{point['threshold']:.4f}", *_rates(point))
         for name, point in details["operating_points"].items()
-    ]  # fmt: skip
+    ]
     sentences = (
         "The thresholds on the malignant probability were chosen on images that the answering network had not learned "
         "from; their rates were measured on the images scored here.",
@@ -118,8 +147,11 @@ def _points(details: dict[str, Any]) -> Section:
         f"{with_interval(rates['specificity_at_sensitivity'])}; average precision is "
         f"{with_interval(rates['average_precision'])}.",
     )
-    head = ("operating point", "threshold", "sensitivity", "specificity", "melanomas referred")
-    return Section("Operating points", sentences, head, rows)
+    return Section("Operating points", sentences, ("operating point", "threshold", *RATES.values()), rows)
+
+
+def _rates(point: dict[str, Any]) -> Iterable[str]:
+    return (with_interval(point[key]) for key in RATES)
 
 
 def _calibration(found: dict[str, Any]) -> Section:

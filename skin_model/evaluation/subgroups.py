@@ -1,6 +1,6 @@
 """The figures of parts of the images: by age, sex, site, and by how the diagnosis was confirmed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from skin_model.taxonomy import CODES
 
 AGES = (30, 45, 60, 75)  # years at which a new band begins
 UNKNOWN = "not known"
-ENOUGH = 10  # malignant lesions for a group to be named as one in which more are missed
+ENOUGH = 10  # malignant (benign) lesions for a group to be named as one in which more are missed (referred)
 FIGURES = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "melanoma_recall", "malignant_auc", "coverage",
 )  # fmt: skip
@@ -76,15 +76,22 @@ def missed_more_in(details: dict[str, Any]) -> list[dict[str, Any]]:
     Args:
         details: as `details.measure` returns them, or empty.
     """
+    return _below("sensitivity", details, lambda group: group.get("malignant_lesions", 0))
+
+
+def referred_more_in(details: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same by specificity: groups of whose benign lesions more are referred than of all."""
+    return _below("specificity", details, lambda group: group.get("lesions", 0) - group.get("malignant_lesions", 0))
+
+
+def _below(figure: str, details: dict[str, Any], lesions: Callable[[dict[str, Any]], int]) -> list[dict[str, Any]]:
     if not details.get("subgroups"):
         return []
-    overall = details["operating_points"]["sensitive"]["sensitivity"]["value"]
+    overall = details["operating_points"]["sensitive"][figure]["value"]
     return [
         group
         for group in details["subgroups"]
-        if group["level"] != UNKNOWN
-        and group.get("malignant_lesions", 0) >= ENOUGH
-        and group["sensitivity"]["interval"][1] < overall
+        if group["level"] != UNKNOWN and lesions(group) >= ENOUGH and group[figure]["interval"][1] < overall
     ]
 
 

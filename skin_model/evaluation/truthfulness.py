@@ -22,6 +22,11 @@ FIGURES = {
     "all": "alike, all layers randomised",
     "noise": "alike under small noise",
 }
+CHANGES = {
+    "all": "when the network's weights are shuffled",
+    "head": "when those of its last layers are",
+    "noise": "under slight noise",
+}
 _SENTENCES = (
     "Measured for the likeliest class of pictures, one per lesion, that the model never saw. Pictures that keep it "
     "when they are blurred or plain were passed over: what the network names where it sees nothing has no place.",
@@ -30,8 +35,9 @@ _SENTENCES = (
     "compared with that of a blob in the middle and of a random map on the same pictures.",
     "Alike: rank correlation with the map of the same picture when weights are shuffled (a map that shows what the "
     "network learned must change) or small noise is added to the picture (it must stay).",
-    "A method passed if it is better than the blob beyond the interval and its correlation with the shuffled network "
-    f"stays below {SAME}. The others are not offered by default. Heat inside the lesion is no proof: a network may "
+    "A method passed if it is better than the blob beyond the interval and its correlation with the shuffled networks, "
+    f"all layers or the last ones, stays below {SAME}. The others are not offered by default. "
+    "Heat inside the lesion is no proof: a network may "
     "look elsewhere.",
 )
 NAMES = {key: method.name for key, method in METHODS.items()} | {"blob": "Centred blob", "random": "Random map"}
@@ -64,17 +70,23 @@ def sentence(figures: dict[str, Any] | None) -> str:
         return "Not measured on this model, so nothing is known of how true it is here."
     if not figures["images"]:
         return f"Measured: it gave no map for any of {figures['empty']} pictures the model never saw, so it failed."
-    gain, alike = figures["over_blob"], figures["all"]
-    better = gain["interval"][0] > 0
-    versus = "better" if better else "not proven better"
-    said = (
-        f"Measured on {figures['images']} pictures the model never saw and whose class hangs on what they show: "
-        f"{versus} than a blob in the middle at finding what decides ({with_interval(gain)}), rank correlation "
-        f"{with_interval(alike, digits=2)} with the map of a network that has forgotten everything"
-    )
+    better = "better" if figures["over_blob"]["interval"][0] > 0 else "not proven better"
+    parts = [
+        f"{better} than a blob in the middle at finding what decides ({with_interval(figures['over_blob'])})",
+        *(_likeness(key, figures[key]) for key in CHANGES if key in figures),
+    ]
     if "energy" in figures:
-        said += f", {100 * figures['energy']['value']:.0f} % of its heat inside the lesion"
-    return said + ("." if figures["passed"] else ": it failed this check.")
+        own, blob = figures["energy"]["value"], figures["energy"]["value"] - figures["energy_over_blob"]["value"]
+        parts.append(f"{100 * own:.0f} % of its heat inside the lesion, of the blob's {100 * blob:.0f} %")
+    if figures["empty"]:
+        parts.append(f"no map for {figures['empty']} more pictures")
+    measured = f"Measured on {figures['images']} pictures the model never saw and whose class hangs on what they show"
+    return f"{measured}: {'; '.join(parts)}. {'' if figures['passed'] else 'It failed this check.'}".rstrip()
+
+
+def _likeness(key: str, figure: dict[str, Any]) -> str:
+    stays = "stays much the same" if (figure["value"] >= SAME if key == "noise" else _same(figure)) else "changes"
+    return f"{stays} {CHANGES[key]} (likeness {figure['value']:.2f})"
 
 
 def section(found: dict[str, Any]) -> Section:
@@ -105,4 +117,10 @@ def _estimate(values: np.ndarray) -> dict[str, Any]:
 
 
 def _passed(figures: dict[str, Any]) -> bool:
-    return bool(figures["images"] and figures["over_blob"]["interval"][0] > 0 and figures["all"]["interval"][1] < SAME)
+    changes = [figures[key] for key in ("all", "head") if key in figures]
+    return bool(figures["images"] and figures["over_blob"]["interval"][0] > 0 and not any(map(_same, changes)))
+
+
+def _same(figure: dict[str, Any]) -> bool:
+    """Whether maps may stay as alike as `SAME`, as far as the interval tells."""
+    return bool(figure["interval"][1] >= SAME)

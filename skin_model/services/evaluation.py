@@ -16,7 +16,7 @@ from skin_model.dataset import ham10000
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.dataset.splits import lesions
 from skin_model.errors import ConfigurationError, DatasetError
-from skin_model.evaluation import metrics, report, truthfulness
+from skin_model.evaluation import metrics, paired, report, truthfulness
 from skin_model.evaluation.details import measure
 from skin_model.evaluation.localisation import Look, look
 from skin_model.evaluation.scored import Scored
@@ -168,27 +168,44 @@ def figures(classifier: Classifier, answered: Answered) -> dict[str, Any]:
 
 
 def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
-    """Everything else that can be measured on the same answers: see `evaluation.details.measure`."""
+    """Everything else that can be measured on the same answers: see `evaluation.details.measure`.
+
+    For a model that takes the patient, "patients" holds how much was known, what the same images come to without
+    (`figures` and details of their own, under "alone") and what knowing changes ("worth", as `paired.compare`).
+    """
+    found, manifest = _details(classifier, answered), classifier.manifest
+    if manifest.metadata:
+        known = answered.table[list(manifest.metadata)].notna()
+        pictures = replace(answered, logits=answered.pictures, looks=())
+        alone = {"evaluation": figures(classifier, pictures), "details": _details(classifier, pictures)}
+        found["patients"] = {"known": known.mean().to_dict(), "alone": alone}
+        if manifest.task == "diagnosis":
+            found["patients"]["worth"] = _worth(classifier, answered)
+    explained = classifier.bundle.text(truthfulness.FILE)
+    return found | ({"explanations": json.loads(explained)} if explained else {})
+
+
+def _details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
     manifest = classifier.manifest
     thresholds = {"sensitive": manifest.threshold}
     if manifest.balanced_threshold is not None:
         thresholds["balanced"] = manifest.balanced_threshold
-    found = measure(
+    return measure(
         scored(classifier, answered),
         answered.table,
         thresholds=thresholds,
         sets=manifest.prediction_sets,
         looks=answered.looks,
     )
-    if manifest.metadata:
-        known = answered.table[list(manifest.metadata)].notna()
-        pictures = figures(classifier, replace(answered, logits=answered.pictures))
-        found["patients"] = {
-            "known": known.mean().to_dict(),
-            "pictures_alone": [list(row) for row in report.table(pictures)],
-        }
-    explained = classifier.bundle.text(truthfulness.FILE)
-    return found | ({"explanations": json.loads(explained)} if explained else {})
+
+
+def _worth(classifier: Classifier, answered: Answered) -> dict[str, dict[str, Any]]:
+    """What the patient's particulars change: `paired.compare` of the answers without and with them."""
+    without, known = (
+        paired.Answer(classifier.probabilities(logits), classifier.manifest.threshold)
+        for logits in (answered.pictures, answered.logits)
+    )
+    return paired.compare(class_indices(answered.table["dx"]), without, known, lesion_groups(answered.table))
 
 
 def scored(classifier: Classifier, answered: Answered) -> Scored:

@@ -2,7 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 STYLES: dict[str, Callable[..., np.ndarray]] = {"Heat map": overlay.overlay, "Contours": overlay.contours}
 UNEXPECTED = "Something went wrong inside this tool and there is no map. Try again; if it stays, tell your IT."
 _loading = Lock()
+_turn = Lock()  # one slow explanation at a time: together they would take as long, and hold up every analysis
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class Run:
     Attributes:
         method, target: what was asked for.
         share: of the steps done.
+        waiting: for somebody else's to end.
+        seconds: that it took, once done, without waiting.
         explanations: as `explain` returns them, once done.
         error: a sentence where it failed; empty where it was stopped.
     """
@@ -140,6 +145,8 @@ class Run:
     method: str
     target: str
     share: float = 0.0
+    waiting: bool = True
+    seconds: float = 0.0
     explanations: dict[str, Explanation] = field(default_factory=dict)
     error: str = ""
     _stop: Event = field(default_factory=Event)
@@ -168,9 +175,12 @@ class Run:
 
     def _work(self, analysis: Analysis) -> None:
         try:
-            self.explanations = explain(
-                analysis=analysis, method=self.method, target=self.target, on_progress=self._follow, stop=self._stop
-            )
+            with self._own_turn():
+                began = time.monotonic()
+                self.explanations = explain(
+                    analysis=analysis, method=self.method, target=self.target, on_progress=self._follow, stop=self._stop
+                )
+                self.seconds = time.monotonic() - began
         except StoppedError:
             pass
         except SkinModelError as error:
@@ -180,6 +190,17 @@ class Run:
             self.error = UNEXPECTED
         finally:
             self._done.set()
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        while not _turn.acquire(timeout=0.1):
+            if self.stopped:
+                raise StoppedError(f"{METHODS[self.method].name} was stopped.")
+        try:
+            self.waiting = False
+            yield
+        finally:
+            _turn.release()
 
 
 def begin(*, analysis: Analysis, method: str, target: str) -> Run:

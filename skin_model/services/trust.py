@@ -14,7 +14,7 @@ from skin_model.services.analysis import require_same_model
 from skin_model.taxonomy import CODES, DIAGNOSES
 
 VIEWS = 8
-NAMES = {"sensitive": "most malignant ones found", "balanced": "balanced"}
+NAMES = {"sensitive": "in use, for most malignant ones found", "balanced": "balanced"}
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,24 @@ class Weakness:
 
 def weaknesses(*, patient: Patient, summary: ModelSummary) -> list[Weakness]:
     """The groups to which a patient belongs in whom the model, measured on test lesions, misses more."""
-    of_patient = pd.DataFrame({"age": [patient.age], "sex": [patient.sex], "localization": [patient.site]})
+    of_patient = _as_table(patient)
     own = {(factor, level) for factor in of_patient for level, _ in levels(str(factor), of_patient)}
-    missed = [g for g in missed_more_in(summary.details) if (g["factor"], g["level"]) in own]
-    rates = [(group, _rate(group["sensitivity"])) for group in missed]
+    return [weakness for weakness in _weaknesses(summary) if (weakness.factor, weakness.level) in own]
+
+
+def unknown_weaknesses(*, patient: Patient, summary: ModelSummary) -> list[Weakness]:
+    """Such groups to which a patient may belong, as what tells it has not been entered."""
+    known = _as_table(patient).notna().all()
+    return [weakness for weakness in _weaknesses(summary) if weakness.factor in known and not known[weakness.factor]]
+
+
+def _weaknesses(summary: ModelSummary) -> list[Weakness]:
+    rates = [(group, _rate(group["sensitivity"])) for group in missed_more_in(summary.details)]
     return [Weakness(group["factor"], group["level"], rate) for group, rate in rates if rate]
+
+
+def _as_table(patient: Patient) -> pd.DataFrame:
+    return pd.DataFrame({"age": [patient.age], "sex": [patient.sex], "localization": [patient.site]})
 
 
 def coverages(*, summary: ModelSummary) -> dict[str, tuple[float, float, float]]:

@@ -12,7 +12,10 @@ from skin_model import settings
 Visit = Callable[..., Page]
 LESION = settings.ASSETS / "examples" / "mel-1.jpg"
 LETTER = Path(skimage.data.__file__).parent / "page.png"
-UNFOLDING = ("How sure is this?", "Deciding:", "Why? What speaks for", "Similar confirmed cases:")
+UNFOLDING = (
+    "How sure is this?", "Deciding:", "Why? What speaks for", "Other explanations:", "Outline", "Similar confirmed cases:",
+    "Patient (optional)", "Details:",
+)  # fmt: skip
 
 
 def test_everything_that_unfolds_fits_a_telephone_and_needs_no_mouse(server: str, visit: Visit) -> None:

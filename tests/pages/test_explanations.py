@@ -51,7 +51,7 @@ class Explaining:
     def finish(self) -> None:
         run = self.runs[-1]
         run.explanations = self.explain(analysis=None, method=run.method, target=run.target)
-        run.share = 1.0
+        run.share, run.seconds = 1.0, 5.3
         run._done.set()
 
 
@@ -121,6 +121,19 @@ def test_maps_can_be_drawn_as_contours_and_weaker(maps: Explaining) -> None:
     assert "25&nbsp;%" in words(app)
 
 
+def test_what_was_set_is_found_again_when_the_part_was_folded_meanwhile(maps: Explaining) -> None:
+    app = analysed()
+    next(s for s in app.slider if s.label == "Strength").set_value(20).run()
+    chosen(app, "Method", 1).set_value("lime").run()
+    app.session_state["others"] = False
+    app.run()
+    assert not [box for box in app.selectbox if box.label == "Method"]
+    app.session_state["others"] = True
+    upload(app, picture(shade=60))
+    assert next(s for s in app.slider if s.label == "Strength").value == 20
+    assert [chosen(app, "Method", number).value for number in (0, 1)] == ["gradcam", "lime"]
+
+
 def test_an_empty_map_says_so_instead_of_showing_noise(maps: Explaining) -> None:
     maps.empty = "mel"
     app = analysed()
@@ -151,17 +164,20 @@ def test_a_slow_method_waits_to_be_asked_then_shows_its_progress_and_its_map(map
     assert not maps.runs
     app.button(key="begin-0").click().run()
     (run,) = maps.runs
-    run.share = 0.4
+    app.run()
+    assert "waiting for another one to end" in str(app.get("progress")[0].proto)
+    run.waiting, run.share = False, 0.4
     app.run()
     assert "LIME: 40 %" in str(app.get("progress")[0].proto)
     maps.finish()
     app.run()
     assert not app.get("progress")
     assert "Shows superpixels." in words(app)
+    assert "Computed in 5.3 s." in words(app)
     assert app.session_state["explained"]["lime", "vasc"].method == "lime"
 
 
-@pytest.mark.parametrize("way", ["button", "another method", "another picture"])
+@pytest.mark.parametrize("way", ["button", "another method", "another picture", "an unreadable file"])
 def test_a_slow_method_is_stopped(maps: Explaining, way: str) -> None:
     app = slow(maps)
     app.button(key="begin-0").click().run()
@@ -169,6 +185,7 @@ def test_a_slow_method_is_stopped(maps: Explaining, way: str) -> None:
         "button": lambda: app.button(key="stop-0").click().run(),
         "another method": lambda: chosen(app, "Method", 0).set_value("gradcam").run(),
         "another picture": lambda: upload(app, picture(shade=60)),
+        "an unreadable file": lambda: upload(app, b"no picture"),
     }
     stop[way]()
     assert not app.exception

@@ -367,11 +367,13 @@ def test_below_the_operating_point_the_page_says_where_the_model_misses_more_in_
     services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.0, 0.94, 0.01], dtype=np.float32)
     app = upload(open_page("pages/analyse.py"), picture())
     assert "misses more" not in words(app)
+    assert "miss more in some, and whether this is one was not entered: patients aged 30 to 44." in words(app)
     app.number_input[0].set_value(35).run()
-    assert "referred only 68 % (interval 44 to 90) aged 30 to 44, of all 93 %." in words(app)
+    assert "referred only 68 % (interval 44 to 90) in patients aged 30 to 44; of all 93 %." in words(app)
     app.number_input[0].set_value(80).run()
     assert "Below the operating point" in words(app)
     assert "misses more" not in words(app)
+    assert "miss more" not in words(app)
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

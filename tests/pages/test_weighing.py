@@ -171,21 +171,23 @@ def test_what_cannot_be_excluded_is_said_in_words_with_the_coverage_that_it_had(
 ) -> None:
     gated(trusted, monkeypatch, QualityReport())
     app = analysed("certainty")
-    assert any(label.endswith("Melanoma and 2 other diagnoses cannot be excluded") for label in labels(app))
+    assert any(
+        label.endswith("Melanoma and 2 other diagnoses cannot be excluded at 90 % coverage") for label in labels(app)
+    )
     text = words(app)
     assert "in 90 of 100 new lesions" in text
     assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 91 (85 to 96) |" in text
     assert "Vascular lesion | 8 % | **cannot be excluded** (never is: too few cases to tell)" in text
-    assert "| Dermatofibroma | <1 % | excluded | not measured |" in text
+    assert "| Dermatofibroma | <1 % | outside the set | not measured |" in text
 
 
-def test_where_melanoma_is_excluded_it_is_said_how_often_that_was_wrong(
+def test_where_melanoma_is_outside_the_set_it_is_said_how_often_melanomas_were(
     trusted: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrow = SETS | {"thresholds": dict.fromkeys(CODES, 0.4)}
     trusted.promote("narrow-1", prediction_sets=narrow, details=DETAILS)
     gated(trusted, monkeypatch, QualityReport())
-    said = "Melanocytic naevus cannot be excluded; melanoma is, as it was for 9 of 100 melanomas"
+    said = "naevus cannot be excluded at 90 % coverage; melanoma is outside the set, as 9 of 100 melanomas were"
     assert any(label.endswith(said) for label in labels(analysed()))
 
 
@@ -219,12 +221,42 @@ def test_operating_points_are_told_in_words_and_at_the_clinics_own_prevalence(
     app = analysed("deciding")
     assert "Deciding: at this operating point 92 of 100 melanomas are referred" in labels(app)
     text = words(app)
-    assert "12.0 % (most malignant ones found) | 90 (85 to 95) | 92 (86 to 97) | 30 (25 to 35) |" in text
+    assert "12.0 % (in use, for most malignant ones found) | 90 (85 to 95) | 92 (86 to 97) | 30 (25 to 35) |" in text
     app.number_input(key="prevalence").set_value(10.0).run()
     text = words(app)
     # 0.9 x 0.1 found, 0.3 x 0.9 referred in vain; 0.01 missed among 0.64 not referred
     assert "**25** are malignant, and of 1,000 not referred **16** are malignant" in text
     assert any(chart.proto.id.endswith("decision-curve") for chart in app.get("plotly_chart"))
+    app.session_state["deciding"] = False
+    app.run()
+    app.session_state["deciding"] = True
+    app = upload(app, picture(shade=60))
+    assert app.number_input(key="prevalence").value == 10.0, "what a clinic says of itself holds for the next picture"
+
+
+def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(share: float) -> dict[str, Any]:
+        rate = {"value": share, "interval": [share - 0.05, share + 0.05]}
+        evaluation = EVALUATION | {"malignant": {"sensitivity": share}}
+        evaluation["intervals"] = {"malignant.sensitivity": rate["interval"]}
+        details = DETAILS | {"operating_points": {"sensitive": POINT | {"sensitivity": rate, "melanoma_recall": rate}}}
+        return {"evaluation": evaluation, "details": details | {"prediction_sets": {"mel.coverage": rate}}}
+
+    known = measured(0.6)
+    known["details"]["patients"] = {"alone": measured(0.8)}
+    trusted.promote("told-1", prediction_sets=SETS, **known)
+    trusted.takes_patient = True
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("certainty", "deciding")
+    assert "(on test pictures, nothing known of the patient: 80 %, interval 75 to 85)" in words(app)
+    assert "Deciding: at this operating point 80 of 100 melanomas are referred" in labels(app)
+    assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 80 (75 to 85) |" in words(app)
+    next(box for box in app.number_input if box.label == "Age in years").set_value(70).run()
+    assert "(on test pictures, age, sex and site known: 60 %, interval 55 to 65)" in words(app)
+    assert "Deciding: at this operating point 60 of 100 melanomas are referred" in labels(app)
+    assert "**cannot be excluded** | 60 (55 to 65) |" in words(app)
 
 
 def test_the_departments_costs_are_set_once_for_everyone_and_decide(
@@ -262,6 +294,17 @@ def test_similar_cases_stand_beside_the_answer_and_without_their_data_set_as_a_l
     assert "| Melanocytic naevus | 7 | 45 % |" in text
     assert "| 16 | Melanocytic naevus | histopathology | 1.05 |" in text
     assert "Their pictures are shown where the data set lies on the server" in text
+
+
+@pytest.mark.parametrize(("nearest", "met"), [(0.1, True), (0.6, False)])
+def test_a_picture_that_the_network_has_probably_learned_from_is_said_to_be_one(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, nearest: float, met: bool
+) -> None:
+    gated(trusted, monkeypatch, QualityReport())
+    monkeypatch.setattr(similar, "pictures", lambda *, cases: {})
+    monkeypatch.setitem(globals(), "CASES", (replace(CASES[0], distance=nearest), *CASES[1:]))
+    app = analysed("similar")
+    assert any("has probably learned from this lesion" in info.value for info in app.info) is met
 
 
 def test_pictures_of_similar_cases_show_where_the_data_set_lies(
