@@ -65,10 +65,10 @@ class Shown:
 
     @property
     def known(self) -> str:
-        """What those figures' answers knew of the patient, in words; empty for a model that takes none."""
+        """How the test pictures of those figures were judged, in words; empty for a model that takes no patient."""
         if "patients" not in self.summary.details:
             return ""
-        return "age, sex and site known" if self.alone is not None else "nothing known of the patient"
+        return "with age, sex and site" if self.alone is not None else "judged alone"
 
     @property
     def ranked(self) -> list[str]:
@@ -158,7 +158,7 @@ def _aim(shown: Shown) -> str:
     if measured is None or interval is None:
         return aim
     low, high = (f"{100 * value:.0f}" for value in interval)
-    known = f", {shown.known}" if shown.known else ""
+    known = f" {shown.known}" if shown.known else ""
     return f"{aim} (on test pictures{known}: {percent(measured)}, interval {low} to {high})"
 
 

@@ -250,11 +250,11 @@ def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
     trusted.takes_patient = True
     gated(trusted, monkeypatch, QualityReport())
     app = analysed("certainty", "deciding")
-    assert "(on test pictures, nothing known of the patient: 80 %, interval 75 to 85)" in words(app)
+    assert "(on test pictures judged alone: 80 %, interval 75 to 85)" in words(app)
     assert "Deciding: at this operating point 80 of 100 melanomas are referred" in labels(app)
     assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 80 (75 to 85) |" in words(app)
     next(box for box in app.number_input if box.label == "Age in years").set_value(70).run()
-    assert "(on test pictures, age, sex and site known: 60 %, interval 55 to 65)" in words(app)
+    assert "(on test pictures with age, sex and site: 60 %, interval 55 to 65)" in words(app)
     assert "Deciding: at this operating point 60 of 100 melanomas are referred" in labels(app)
     assert "**cannot be excluded** | 60 (55 to 65) |" in words(app)
 
