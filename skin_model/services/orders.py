@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from skin_model import bundle, files, settings
+from skin_model.bundle import Manifest
 from skin_model.entities import (
     AUGMENTATIONS,
     BALANCES,
@@ -80,9 +81,8 @@ def defaults(data_set: DataSet) -> TrainingConfig:
 
     Attention needs lesion masks, which few data sets have.
     """
-    manifest = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))
-    stages = [*manifest["stages"], manifest["training"]]
-    shipped = next(stage for stage in reversed(stages) if stage["epochs_run"])  # a pair may only have been put together
+    manifest = Manifest(**json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8")))
+    shipped = manifest.last_trained or {}
     known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
     config = TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
     return config if data_set.summary.get("masks") else replace(config, attention=0.0)
