@@ -12,7 +12,7 @@ import pytest
 from skin_model import cli
 from skin_model.dataset import splits
 from skin_model.entities import TrainingConfig
-from skin_model.services import crossval, search, training
+from skin_model.services import crossval, datasets, search, training
 from skin_model.training.run import RunState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +127,15 @@ def test_an_option_that_does_not_exist_ends_with_usage_and_status_2(capsys):
         cli.main(["predict", "x.jpg", "--modle", "y"])
     assert ended.value.code == 2
     assert "usage: python -m skin_model" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_machine_without_a_number_is_told_by_its_words(monkeypatch, capsys):
+    def failing(**_):
+        raise OSError("the tape is torn")
+
+    monkeypatch.setattr(datasets, "validate", failing)
+    assert cli.main(["dataset", "validate", "lesions"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: the tape is torn. Name another place, or make room."
 
 
 def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, monkeypatch, capsys):

@@ -297,10 +297,10 @@ def truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(answered: pd.DataFrame, found: dict[str, Any], out: Path) -> None:
-    with files.whole(out / "oof.csv") as partial:
-        _left_out(answered).to_csv(partial, index=False)
-    with files.whole(out / "crossval.json") as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    """Write `oof.csv` and `crossval.json`; what fails before the renames leaves both as they were."""
+    with files.whole(out / "crossval.json") as of_figures, files.whole(out / "oof.csv") as of_answers:
+        of_figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        _left_out(answered).to_csv(of_answers, index=False)
 
 
 def _left_out(answered: pd.DataFrame) -> pd.DataFrame:
