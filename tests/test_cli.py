@@ -273,8 +273,12 @@ def test_fewer_folds_divide_a_data_set_with_few_lesions(tmp_path, capsys):
     data, file = tmp_path / "drawn", tmp_path / "split.csv"
     assert cli.main(["dataset", "draw", str(data), "--lesions", "4", "--height", "50", "--width", "60"]) == 0
     assert cli.main(["dataset", "split", str(data), str(file)]) == 2
-    assert "akiec has 4" in capsys.readouterr().err
+    for command in ("train", "crossval"):  # which draw a split where none is given
+        assert cli.main([command, "--data", str(data), "--out", str(tmp_path / command)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("akiec has 4") == told.count("`python -m skin_model dataset split --folds N`") == 3
     assert not file.exists()
+    assert not (tmp_path / "train").exists()
     assert cli.main(["dataset", "split", str(data), str(file), "--folds", "2"]) == 0
     assert set(splits.read(file)["part"]) == {"test", "calibration", "fold0", "fold1"}
 
