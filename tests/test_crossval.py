@@ -170,7 +170,7 @@ def test_a_killed_cross_validation_goes_on_to_the_answers_of_an_undisturbed_one(
     assert cli.main([*arguments, "--resume"]) == 0
 
     assert {path: path.stat().st_mtime_ns for path in (out / "fold0").iterdir()} == finished
-    pd.testing.assert_frame_equal(pd.read_csv(out / "oof.csv"), pd.read_csv(crossed / "oof.csv"), rtol=1e-4)
+    pd.testing.assert_frame_equal(pd.read_csv(out / "oof.csv"), pd.read_csv(crossed / "oof.csv"), check_exact=True)
     shown = capsys.readouterr().out
     assert "fold1 (2 of 2)" in shown
     header, *lines = shown[shown.index("figure  ") :].splitlines()
