@@ -7,7 +7,6 @@ many steps on one batch that already lies in memory.  The first epoch, which tra
 Memory is that of one epoch and of the last layer fitted anew, on few and on four times as many images.
 """
 
-import shutil
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.measuring import Comparison, arguments, folder_of, parsed, photographs, report
-from skin_model import bundle
+from skin_model import bundle, networks
 from skin_model.bundle import Bundle
 from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.taxonomy import CODES
@@ -36,14 +35,18 @@ MORE = 4  # times as many images
 
 
 def configuration(made: Bundle, folder: Path) -> TrainingConfig:
-    """The bundle's own last training, on the bundled network itself; without teachers, which no bundle has."""
+    """The last training that the bundle went through, with new weights, and without teachers, which no bundle has."""
+    trained = made.manifest.last_trained
+    if trained is None:
+        raise SystemExit(f"{made.manifest.model_version} does not tell its training; name another model.")
     known = {field.name for field in fields(TrainingConfig)}
-    own = TrainingConfig(**{k: v for k, v in made.manifest.training.items() if k in known})
+    own = TrainingConfig(**{k: v for k, v in trained.items() if k in known})
     folder.mkdir()
     # a training asks where its weights come from
     write_state(RunState(replace(own, weights=None, frozen=0.0), SPLIT), folder)
-    weights = str(shutil.copyfile(made.path("network.keras"), folder / "best.keras"))
-    return replace(own, weights=weights, teachers="", patience=1000, warmup_epochs=0.0, freeze_epochs=0)
+    weights = folder / "best.keras"
+    networks.build(own.network, size=own.size, task=own.task, metadata=own.columns).save(weights)
+    return replace(own, weights=str(weights), teachers="", patience=1000, warmup_epochs=0.0, freeze_epochs=0)
 
 
 def table_of(images: list[Path], masks: list[Path], rows: int) -> pd.DataFrame:

@@ -22,20 +22,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()  # at the interpreter's end there is nobody left to say that the disk is full
+        return status
     except SkinModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_what_cannot_be_written()
         return OK
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}. Name another place, or make room.", file=sys.stderr)
+        print(f"error: {where}{error.strerror or error}. Name another place, or make room.", file=sys.stderr)
+        _drop_what_cannot_be_written()
         return REFUSED
     except KeyboardInterrupt:
         print("stopped; a training goes on with --resume", file=sys.stderr)
         return STOPPED
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Else the interpreter tries again at its end, complains, and returns a status of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

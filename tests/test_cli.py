@@ -12,7 +12,7 @@ import pytest
 from skin_model import cli
 from skin_model.dataset import splits
 from skin_model.entities import TrainingConfig
-from skin_model.services import crossval, search, training
+from skin_model.services import crossval, datasets, search, training
 from skin_model.training.run import RunState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +127,15 @@ def test_an_option_that_does_not_exist_ends_with_usage_and_status_2(capsys):
         cli.main(["predict", "x.jpg", "--modle", "y"])
     assert ended.value.code == 2
     assert "usage: python -m skin_model" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_machine_without_a_number_is_told_by_its_words(monkeypatch, capsys):
+    def failing(**_):
+        raise OSError("the tape is torn")
+
+    monkeypatch.setattr(datasets, "validate", failing)
+    assert cli.main(["dataset", "validate", "lesions"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: the tape is torn. Name another place, or make room."
 
 
 def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, monkeypatch, capsys):
@@ -264,8 +273,12 @@ def test_fewer_folds_divide_a_data_set_with_few_lesions(tmp_path, capsys):
     data, file = tmp_path / "drawn", tmp_path / "split.csv"
     assert cli.main(["dataset", "draw", str(data), "--lesions", "4", "--height", "50", "--width", "60"]) == 0
     assert cli.main(["dataset", "split", str(data), str(file)]) == 2
-    assert "akiec has 4" in capsys.readouterr().err
+    for command in ("train", "crossval"):  # which draw a split where none is given
+        assert cli.main([command, "--data", str(data), "--out", str(tmp_path / command)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("akiec has 4") == told.count("`python -m skin_model dataset split --folds N`") == 3
     assert not file.exists()
+    assert not (tmp_path / "train").exists()
     assert cli.main(["dataset", "split", str(data), str(file), "--folds", "2"]) == 0
     assert set(splits.read(file)["part"]) == {"test", "calibration", "fold0", "fold1"}
 

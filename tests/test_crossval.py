@@ -18,7 +18,7 @@ from skin_model.errors import ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.inference import Classifier
 from skin_model.services import evaluation, models, training
-from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, rows
+from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, pooled, rows, truth
 from skin_model.taxonomy import CODES
 from skin_model.training.run import RunState
 from skin_model.training.state import read_state, without_places, write_state
@@ -101,20 +101,31 @@ def test_figures_are_those_of_the_saved_answers_over_all_folds_and_in_each(cross
     assert low <= found["pooled"]["macro_auc"] <= high
 
 
-def test_prediction_sets_of_each_fold_are_fitted_on_the_calibration_part_and_measured_on_the_fold(crossed):
+def answers_of(crossed: Path, *folds: str) -> pd.DataFrame:
+    return pd.concat([pd.read_csv(crossed / fold / "answers-1.csv") for fold in folds], ignore_index=True)
+
+
+def test_prediction_sets_of_each_fold_are_fitted_as_a_bundles_and_measured_on_the_fold(crossed):
+    """On the calibration part and the other fold's answers, by the temperature that these call for."""
     found = json.loads((crossed / "crossval.json").read_text())
     held, everything = 0, 0
-    for fold in FOLDS:
-        answers = pd.read_csv(crossed / fold / "answers-1.csv")
-        fitted_on, own = answers[answers["part"] == "calibration"], answers[answers["part"] == fold]
-        fitted = conformal.fit(
-            class_indices(fitted_on["dx"]), fitted_on[PROBABILITIES].to_numpy(), fitted_on["lesion_id"].to_numpy()
-        )
-        members = conformal.members(own[PROBABILITIES].to_numpy(), fitted)
+    for fold, other in zip(FOLDS, reversed(FOLDS), strict=True):
+        mine, others = answers_of(crossed, fold), answers_of(crossed, other)
+        own, others = mine[mine["part"] == fold], others[others["part"] == other]
+        fitted_on = pd.concat([mine[mine["part"] == "calibration"], others])
+        correction = calibration.fit_temperature(np.log(others[PROBABILITIES].to_numpy()), class_indices(others["dx"]))
+
+        def corrected(answered: pd.DataFrame, correction: float = correction) -> np.ndarray:
+            return calibration.softmax(np.log(answered[PROBABILITIES].to_numpy()), correction)
+
+        labels, lesions = class_indices(fitted_on["dx"]), fitted_on["lesion_id"].to_numpy()
+        members = conformal.members(corrected(own), conformal.fit(labels, corrected(fitted_on), lesions))
         holds = members[np.arange(len(own)), class_indices(own["dx"])]
         detailed = found["folds"][fold]["detailed"]
         assert detailed["coverage"]["value"] == pytest.approx(holds.mean())
         assert detailed["size"]["value"] == pytest.approx(members.sum(axis=1).mean())
+        of_class = (own["dx"] == "mel").to_numpy()
+        assert detailed["mel.coverage"]["value"] == pytest.approx(holds[of_class].mean())
         held, everything = held + holds.sum(), everything + len(own)
     assert found["pooled"]["detailed"]["coverage"]["value"] == pytest.approx(held / everything)
     shown = {name: (value, interval) for name, value, interval, *_ in rows(found)}
@@ -122,9 +133,19 @@ def test_prediction_sets_of_each_fold_are_fitted_on_the_calibration_part_and_mea
     assert " to " in shown["Malignant: specificity at sensitivity 0.95"][1]
 
 
+def test_the_sets_of_a_fold_that_is_done_alone_are_fitted_on_the_calibration_part(crossed):
+    mine = answers_of(crossed, "fold1")
+    fitted_on, own = (mine[mine["part"] == part] for part in ("calibration", "fold1"))
+    with (crossed / "fold1" / "answers-1.csv").open() as text:
+        found = pooled(TrainingConfig(), "split", 1, [text], {"fold1": {"best_epoch": 1, "epochs": 1}})
+    fitted = conformal.fit(*truth(fitted_on), fitted_on["lesion_id"].to_numpy())
+    members = conformal.members(truth(own)[1], fitted)
+    assert found["pooled"]["detailed"]["size"]["value"] == pytest.approx(members.sum(axis=1).mean())
+
+
 def test_the_operating_point_is_chosen_on_the_calibration_part_alone(crossed):
     found = json.loads((crossed / "crossval.json").read_text())
-    answers = pd.concat([pd.read_csv(crossed / fold / "answers-1.csv") for fold in FOLDS])
+    answers = answers_of(crossed, *FOLDS)
     fitted_on = answers[(answers["part"] == "calibration") & answers["dx"].isin(["mel", "bcc", "akiec"])]
     referred = fitted_on[["p_mel", "p_bcc", "p_akiec"]].sum(axis=1) >= found["threshold"] - 1e-9
     assert referred.mean() >= 0.95
@@ -149,7 +170,7 @@ def test_a_killed_cross_validation_goes_on_to_the_answers_of_an_undisturbed_one(
     assert cli.main([*arguments, "--resume"]) == 0
 
     assert {path: path.stat().st_mtime_ns for path in (out / "fold0").iterdir()} == finished
-    pd.testing.assert_frame_equal(pd.read_csv(out / "oof.csv"), pd.read_csv(crossed / "oof.csv"), rtol=1e-4)
+    pd.testing.assert_frame_equal(pd.read_csv(out / "oof.csv"), pd.read_csv(crossed / "oof.csv"), check_exact=True)
     shown = capsys.readouterr().out
     assert "fold1 (2 of 2)" in shown
     header, *lines = shown[shown.index("figure  ") :].splitlines()

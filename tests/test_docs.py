@@ -10,7 +10,7 @@ import pytest
 
 from skin_model import bundle, cli, settings
 from skin_model.evaluation import report
-from skin_model.services import models
+from skin_model.services import reproduction
 from skin_model.taxonomy import DIAGNOSES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,9 +75,8 @@ def test_the_figures_of_the_readme_are_those_of_the_bundled_model() -> None:
 def test_the_card_of_the_bundled_model_is_the_one_that_is_generated_now() -> None:
     made = bundle.read(settings.ASSETS / "model")
     evaluation, details = (json.loads(made.text(name)) for name in ("evaluation.json", "details.json"))
-    card = report.model_card(
-        manifest=asdict(made.manifest), evaluation=evaluation, commands=models.commands(made.manifest), details=details
-    )
+    commands = reproduction.commands(made.manifest)
+    card = report.model_card(manifest=asdict(made.manifest), evaluation=evaluation, commands=commands, details=details)
     assert made.text("card.md") == card, "write it anew with bundle.add(made, 'card.md', card)"
 
 

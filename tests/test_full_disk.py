@@ -1,17 +1,22 @@
 """A disk that is full: what was whole before stays, and nothing half-written is left."""
 
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from skin_model import conversion
+from skin_model import conversion, settings
 from skin_model.dataset import splits
-from skin_model.errors import BundleError
-from skin_model.services import evaluation, training
+from skin_model.errors import BundleError, TrainingError
+from skin_model.services import crossval, evaluation, study, training
 from skin_model.training.state import read_state
 
 
@@ -24,6 +29,15 @@ def room(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def command(*arguments: str | Path, out: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """One of our commands, in a process that keeps its output until its end, as one does without a terminal."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        [sys.executable, "-m", "skin_model", *map(str, arguments)],
+        cwd=settings.ASSETS.parent, env=environment, stdout=out, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def names(folder: Path) -> list[str]:
@@ -67,3 +81,41 @@ def test_of_a_report_no_file_is_replaced_where_the_other_finds_no_room(classifie
     with room(enough_for_figures), pytest.raises(OSError, match="File too large"):
         evaluation.evaluate(classifier=classifier, allow_seen=True, **places)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_answers_that_find_no_room_are_told_in_a_sentence_and_leave_those_before(tmp_path):
+    answers = tmp_path / "answers.json"
+    answers.write_text("those before")
+    image = settings.ASSETS / "examples" / "mel-1.jpg"
+    with room(100):
+        done = command("predict", image, "--json", answers, "--model", settings.ASSETS / "model")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: File too large. Name another place, or make room."
+    assert names(tmp_path) == ["answers.json"]
+    assert answers.read_text() == "those before"
+
+
+def test_a_table_that_finds_no_room_where_it_is_printed_to_is_told_in_a_sentence(drawn_data, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = command("dataset", "split", drawn_data, tmp_path / "split.csv", "--folds=2", out=full.fileno())
+    assert done.returncode == 2
+    assert done.stderr == "error: No space left on device. Name another place, or make room.\n"
+
+
+def test_of_a_cross_validation_no_file_is_replaced_where_the_answers_find_no_room(tmp_path):
+    answered = pd.DataFrame(np.full((50, 14), 0.5), columns=[*crossval.LOGS, *crossval.PROBABILITIES])
+    answered[["image_id", "lesion_id", "dx", "part", "fold"]] = "ISIC_0", "HAM_0", "nv", "fold0", "fold0"
+    crossval._write(answered, {"folds": 1}, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with room(1000), pytest.raises(OSError, match="File too large"):
+        crossval._write(answered.assign(dx="mel"), {"folds": 2}, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("size", [4096, 2**16])
+def test_a_search_that_finds_no_room_for_its_history_says_so_and_goes_on_once_there_is_some(size, tmp_path):
+    file = tmp_path / study.FILE
+    with room(size), pytest.raises(TrainingError, match="Make room and resume"), study.opened(file, "search", 4):
+        pass
+    with study.opened(file, "search", 4) as history:
+        assert history.trials == []

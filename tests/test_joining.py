@@ -16,7 +16,7 @@ from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation.calibration import softmax
 from skin_model.inference import Classifier
 from skin_model.patients import encode
-from skin_model.services import joining, models, prediction, training
+from skin_model.services import joining, models, prediction, reproduction, training
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage, read_state, write_state
 
@@ -81,7 +81,7 @@ def test_what_each_half_started_from_is_told_and_how_to_join_them_again(runs, jo
     assert (manifest.network, manifest.training["epochs_run"]) == ("lite0_mobilenet", 0)
     assert manifest.training["weights"] == "best.keras,best.keras"
     assert str(runs[0].parent) not in (halved.folder / "manifest.json").read_text()
-    commands = models.commands(manifest)
+    commands = reproduction.commands(manifest)
     assert "--network efficientnet_lite0" in commands[0]
     assert commands[2] == "python -m skin_model join runs/1 runs/2 --out runs/3"
     assert "--run runs/3" in commands[3]

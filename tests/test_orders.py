@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from installed import installation, until
 
-from skin_model import tracking
+from skin_model import bundle, settings, tracking
+from skin_model.bundle import Bundle
 from skin_model.entities import DataSet, EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, DatasetError, JobError, StoreError, TrainingError
 from skin_model.jobs import keeper, queue, worker
-from skin_model.services import orders, plans, registered, registry
+from skin_model.services import models, orders, plans, registered, registry, reproduction, training, workspace
 from skin_model.store import database, records
-from skin_model.training.state import RunState, write_state
+from skin_model.training.state import RunState, lineage, lineage_folders, write_state
 
 FIGURES = [field.name for field in fields(EpochRecord) if field.name != "seconds"]
 SPLITS: dict[int, Path] = {}  # of the registered sets
@@ -103,8 +104,6 @@ def test_a_job_is_resumed_and_cancelled_in_the_middle_and_leaves_nothing_that_lo
 def test_a_training_outlives_its_worker_and_ends_as_a_version_with_an_undisturbed_history(
     ended: dict[str, str], home: Path, data_set: DataSet, small: TrainingConfig, tmp_path: Path
 ) -> None:
-    from skin_model.services import training
-
     job = ended["killed"]
     (folder,) = [path for path in (home / "runs" / job).iterdir() if path.is_dir()]
     kept = pd.read_csv(folder / "history.csv")
@@ -241,6 +240,36 @@ def test_the_settings_offered_first_are_those_of_the_shipped_model_as_far_as_the
         orders.check(data_set=without, config=attentive)
     for preset in orders.PRESETS.values():
         orders.check(data_set=data_set, config=replace(config, batch=8, **preset))
+
+
+@pytest.mark.timeout(900)
+def test_a_model_made_from_the_model_in_use_tells_every_training_behind_it(
+    data_set: DataSet, tiny: TrainingConfig, made: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "folder_in_use", lambda: made.folder)
+    config = replace(tiny, epochs=1, weights=orders.IN_USE)
+    order = orders.order_for(data_set=data_set, config=config, who="ada", name="", views=1)
+    config = TrainingConfig(**order["config"])
+    training.train(data=data_set.folder, folder=tmp_path / "run", config=config, split=SPLITS[data_set.id])
+    on = models.make_bundle(data=data_set.folder, run=tmp_path / "run", out=tmp_path / "model")
+    assert on.manifest.stages == [made.manifest.training]
+    first, second, *_ = reproduction.commands(on.manifest)
+    assert first == reproduction.commands(made.manifest)[0]
+    assert "--out runs/2 --network custom_cnn --weights runs/1/best.keras" in second
+
+
+def test_a_training_from_the_shipped_pair_tells_every_training_behind_it(
+    data_set: DataSet, small: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = bundle.read(settings.ASSETS / "model").manifest
+    monkeypatch.setattr(workspace, "folder_in_use", lambda: settings.ASSETS / "model")
+    data_set = replace(data_set, fingerprint=shipped.data["split"])
+    config = replace(small, network=shipped.network, size=256, validation="none", weights=orders.IN_USE)
+    order = orders.order_for(data_set=data_set, config=config, who="ada", name="", views=1)
+    orders.check_start(order)
+    write_state(RunState(TrainingConfig(**order["config"]), data_set.fingerprint), tmp_path)
+    found = reproduction.told(lineage(tmp_path), lineage_folders(tmp_path))
+    assert found[:-1] == [*shipped.stages, shipped.training]
 
 
 def test_a_job_that_is_not_there_is_said_to_be_gone(home: Path) -> None:

@@ -1,6 +1,9 @@
 """Calibration figures against scikit-learn and MAPIE, bins made by hand, and models known to be calibrated or not."""
 
 import json
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import pytest
@@ -27,8 +30,9 @@ def calibrated():
     return reliability.calibration(drawn(0, 600))
 
 
-def test_brier_scores_are_scikit_learns():
-    scored = drawn(1, 300)
+@pytest.mark.parametrize(("seed", "rows"), [(1, 300), (13, 41), (14, 8)])
+def test_brier_scores_are_scikit_learns(seed, rows):
+    scored = drawn(seed, rows)
     found = reliability.calibration(scored)
     expected = brier_score_loss(scored.labels, scored.probabilities, labels=range(7), scale_by_half=False)
     assert found["brier"]["value"] == pytest.approx(expected)
@@ -37,24 +41,60 @@ def test_brier_scores_are_scikit_learns():
     )
 
 
-@pytest.mark.parametrize("power", [1.0, 3.0])
-def test_calibration_errors_are_mapies(power):
-    """Of 450 rows, which 15 bins share equally; MAPIE cuts rows into bins as they come, so it is given them sorted."""
-
-    def mapies(probability, hits):
-        order = np.argsort(probability)
-        return expected_calibration_error(hits[order], probability[order], num_bins=15, split_strategy="array split")
-
-    scored = drawn(4, 450, power)
+def errors(scored, error):
+    """The calibration errors of all kinds, by a function of probabilities and hits (N,)."""
     truth, exact = scored.labels, scored.probabilities
-    expected = {
-        "ece": mapies(exact.max(axis=1), exact.argmax(axis=1) == truth),
-        "classwise_ece": np.mean([mapies(exact[:, index], truth == index) for index in range(7)]),
-        "malignant.ece": mapies(scored.malignant_probability, scored.malignant),
+    return {
+        "ece": error(exact.max(axis=1), exact.argmax(axis=1) == truth),
+        "classwise_ece": np.mean([error(exact[:, index], truth == index) for index in range(7)]),
+        "malignant.ece": error(scored.malignant_probability, scored.malignant),
     }
-    found = reliability.calibration(scored)
-    assert {key: found[key]["value"] for key in expected} == pytest.approx(expected)
-    assert metrics.score(truth, exact, threshold=0.5)["ece"] == pytest.approx(expected["ece"])
+
+
+def ours(scored):
+    ones = np.ones((1, len(scored)))
+    sources = (
+        reliability.Calibration(scored.labels, scored.probabilities),
+        reliability.MalignantCalibration(scored.malignant, scored.malignant_probability),
+    )
+    found = {key: value[0] for source in sources for key, value in source.figures(ones).items()}
+    return {key: found[key] for key in ("ece", "classwise_ece", "malignant.ece")}
+
+
+def mapies(probability, hits):
+    """MAPIE cuts rows into bins as they come, so it is given them sorted."""
+    order = np.argsort(probability)
+    return expected_calibration_error(hits[order], probability[order], num_bins=15, split_strategy="array split")
+
+
+@pytest.mark.parametrize("power", [1.0, 3.0])
+@pytest.mark.parametrize(("seed", "rows"), [(4, 450), (5, 15), (6, 60), (7, 1995)])
+def test_calibration_errors_are_mapies_where_fifteen_bins_share_the_rows_equally(seed, rows, power):
+    scored = drawn(seed, rows, power)
+    expected = errors(scored, mapies)
+    assert ours(scored) == pytest.approx(expected)
+    assert metrics.score(scored.labels, scored.probabilities, threshold=0.5)["ece"] == pytest.approx(expected["ece"])
+
+
+def test_the_calibration_errors_reported_are_those(calibrated):
+    assert {key: calibrated[key]["value"] for key in ours(drawn(0, 600))} == pytest.approx(ours(drawn(0, 600)))
+
+
+@pytest.mark.parametrize(("seed", "rows"), [(8, 7), (9, 16), (10, 44), (11, 457), (12, 1432)])
+def test_bins_that_cannot_share_the_rows_equally_differ_by_one_image(seed, rows):
+    """The k-th bin ends where k fifteenths of the images do; MAPIE puts the larger bins first, and comes close."""
+
+    def by_hand(probability, hits):
+        ends = [ceil(Fraction(k * rows, 15) - Fraction(1, 2)) for k in range(16)]
+        assert np.ptp(np.diff(ends)) == 1
+        order = np.argsort(probability)
+        gaps = [(probability[order] - hits[order])[low:high].sum() for low, high in pairwise(ends)]
+        return np.abs(gaps).sum() / rows
+
+    scored = drawn(seed, rows)
+    assert ours(scored) == pytest.approx(errors(scored, by_hand))
+    if rows > 100:
+        assert ours(scored) == pytest.approx(errors(scored, mapies), abs=0.01)
 
 
 def test_the_class_wise_error_is_the_mean_over_classes_of_the_gaps_in_bins_of_equal_mass(calibrated):

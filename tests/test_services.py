@@ -17,7 +17,7 @@ from skin_model.dataset import ham10000
 from skin_model.dataset.corruptions import CORRUPTIONS
 from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
-from skin_model.services import analysis, evaluation, models, prediction, workspace
+from skin_model.services import analysis, evaluation, prediction, reproduction, workspace
 from skin_model.taxonomy import CODES
 
 KEYS = {
@@ -541,7 +541,7 @@ def test_without_a_data_set_the_examples_are_drawings_and_say_so(tmp_path, monke
 
 
 def test_the_commands_in_a_card_name_every_setting_that_is_not_the_default(made):
-    train, bundled, measured = models.commands(made.manifest)
+    train, bundled, measured = reproduction.commands(made.manifest)
     assert train.endswith(
         "--out runs/1 --network custom_cnn --size 64 --epochs 4 --batch 8 --learning-rate 0.002 --augmentation light "
         "--patience 4"

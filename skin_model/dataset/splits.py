@@ -173,7 +173,8 @@ def _check_enough(lesions_of: dict[str, list[str]], parts: int) -> None:
     if few := [f"{code} has {len(names)}" for code, names in lesions_of.items() if len(names) < parts]:
         raise DatasetError(
             f"Each diagnosis needs at least one lesion for each of the {parts} parts of the split, but "
-            f"{', '.join(few)}. Add images of these, or ask for fewer folds."
+            f"{', '.join(few)}. Add images of these, or make a split of fewer folds (2 or more) with "
+            "`python -m skin_model dataset split --folds N`."
         )
 
 

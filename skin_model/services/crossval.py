@@ -1,6 +1,7 @@
 """K-fold cross-validation by lesion: one training per fold, answers for lesions that its network never met.
 
-The test part is never read.  The calibration part gives each fold's temperature and the one operating point.
+The test part is never read.  The calibration part gives each fold's temperature and the one operating point; together
+with the other folds' answers it gives each fold's prediction sets.
 """
 
 import json
@@ -255,14 +256,25 @@ def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict
 
 
 def _members(left_out: pd.DataFrame, fitted_on: pd.DataFrame) -> np.ndarray:
-    """Which classes are in each image's prediction set, bool (N, 7), by what its fold's network says of the calibration
-    part."""
+    """Which classes are in each image's prediction set, bool (N, 7), as a bundle of its fold's network would give them.
+
+    Sets and temperature are fitted as in `calibrating.calibrated`: on what that network says of the calibration part
+    and on the other folds' answers, where these folds are done.
+    """
     members = np.zeros((len(left_out), len(CODES)), dtype=bool)
     for name, rows in left_out.groupby("fold").indices.items():
-        known = fitted_on[fitted_on["fold"] == name]
-        fitted = conformal.fit(*truth(known), splits.lesions(known).to_numpy())
-        members[rows] = conformal.members(truth(left_out.iloc[rows])[1], fitted)
+        others = left_out[left_out["fold"] != name]
+        known = pd.concat([fitted_on[fitted_on["fold"] == name], others])
+        correction = calibration.fit_temperature(_logits(others), class_indices(others["dx"])) if len(others) else 1.0
+        probabilities = calibration.softmax(_logits(known), correction)
+        fitted = conformal.fit(class_indices(known["dx"]), probabilities, splits.lesions(known).to_numpy())
+        members[rows] = conformal.members(calibration.softmax(_logits(left_out.iloc[rows]), correction), fitted)
     return members
+
+
+def _logits(answered: pd.DataFrame) -> np.ndarray:
+    """(N, 7), by each network's own temperature."""
+    return answered[LOGS].div(answered["temperature"], axis=0).to_numpy()
 
 
 def _detailed(rows: pd.DataFrame, members: np.ndarray) -> dict[str, Any]:
@@ -285,10 +297,10 @@ def truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(answered: pd.DataFrame, found: dict[str, Any], out: Path) -> None:
-    with files.whole(out / "oof.csv") as partial:
-        _left_out(answered).to_csv(partial, index=False)
-    with files.whole(out / "crossval.json") as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    """Write `oof.csv` and `crossval.json`; what fails before the renames leaves both as they were."""
+    with files.whole(out / "crossval.json") as of_figures, files.whole(out / "oof.csv") as of_answers:
+        of_figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        _left_out(answered).to_csv(of_answers, index=False)
 
 
 def _left_out(answered: pd.DataFrame) -> pd.DataFrame:

@@ -18,15 +18,15 @@ import pandas as pd
 from skin_model import bundle, conversion, imaging, networks
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, leaks, splits
-from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.entities import EpochRecord
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import report
 from skin_model.inference import VIEWS, Classifier, to_logits
 from skin_model.patients import PatientPart, encode, of_table
-from skin_model.services import calibrating, evaluation, gate, joining, prediction, references
+from skin_model.services import calibrating, evaluation, gate, prediction, references, reproduction
 from skin_model.services.calibrating import OutOfFold
 from skin_model.taxonomy import CODES
-from skin_model.training.state import RunState, lineage, without_places
+from skin_model.training.state import RunState, lineage, lineage_folders
 
 LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow")
 OnStage = Callable[[str], None]
@@ -85,7 +85,9 @@ def make_bundle(
         if part := PatientPart.of(model, stages[-1].config.columns):
             part.save(folder / "patient.npz")
         calibration_rows = table[table.part == "calibration"]
-        manifest = _manifest(stages, table, views, sensitivity, half)
+        manifest = _manifest(
+            stages[-1], reproduction.told(stages, lineage_folders(run)), table, views, sensitivity, half
+        )
         classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
         manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
         on_stage("calibrating")
@@ -147,8 +149,9 @@ def _write_seen(met: pd.DataFrame, path: Path) -> None:
     path.write_bytes(gzip.compress(rows.to_csv(index=False).encode(), mtime=0))
 
 
-def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivity: float, half: bool) -> Manifest:
-    state = stages[-1]
+def _manifest(
+    state: RunState, told: list[dict[str, Any]], table: pd.DataFrame, views: int, sensitivity: float, half: bool
+) -> Manifest:
     config = state.config
     parts = {
         part: {"images": len(rows), "lesions": int(splits.lesions(rows).nunique())}
@@ -165,8 +168,8 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
         temperature=1.0,
         threshold=0.5,
         target_sensitivity=sensitivity,
-        training=_settings(state),
-        stages=[_settings(stage) for stage in stages[:-1]],
+        training=told[-1],
+        stages=told[:-1],
         data={
             "name": ham10000.source_name(table),
             "split": state.split,
@@ -178,50 +181,6 @@ def _manifest(stages: list[RunState], table: pd.DataFrame, views: int, sensitivi
         half=half,
         environment={"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
     )
-
-
-def _settings(state: RunState) -> dict[str, Any]:
-    """A training's settings without places on that machine; of joined ones what they share."""
-    training = without_places(state.config)
-    if not state.epoch:
-        training = {name: training[name] for name in ("network", "weights", *joining.SHARED)}
-    return training | {"best_epoch": state.best_epoch, "epochs_run": state.epoch}
-
-
-def commands(manifest: Manifest) -> list[str]:
-    """The command lines that make such a bundle again."""
-    lines: list[str] = []
-    made: list[str] = []  # that no later training has started from yet
-    stages = [*manifest.stages, manifest.training]
-    for number, stage in enumerate(stages, 1):
-        if count := len(networks.trained_files(stage["weights"])):  # each run stands behind those it started from
-            made, origins = made[:-count], made[-count:]
-            stage = stage | {"weights": ",".join(f"{run}/best.keras" for run in origins)}
-        run = f"runs/{number}"
-        options = _options(stage)
-        if stage["epochs_run"]:
-            lines.append(f"python -m skin_model train --data DATA --split SPLIT.csv --out {run} {options}".strip())
-        else:
-            lines.append(f"python -m skin_model join {' '.join(origins)} --out {run}")
-        made.append(run)
-    limits = ""
-    if folds := manifest.out_of_fold:
-        options = f"{_options(folds['training'])} --views {folds['views']}".strip()
-        lines.append(f"python -m skin_model crossval --data DATA --split SPLIT.csv --out runs/folds {options}")
-        limits = " --crossval runs/folds"
-    lines.append(
-        f"python -m skin_model bundle --data DATA --run runs/{len(stages)} --out MODEL --views {manifest.views} "
-        f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}{limits}"
-    )
-    lines.append("python -m skin_model evaluate --images DATA --labels DATA/HAM10000_metadata.csv --model MODEL")
-    return lines
-
-
-def _options(settings: dict[str, Any]) -> str:
-    """A training's settings as options, without those that are the default."""
-    defaults = asdict(TrainingConfig())
-    given = {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != "")
 
 
 def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[str, float]:
@@ -249,7 +208,7 @@ def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
     for name, found in (("evaluation.json", figures), ("details.json", details)):
         (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     card = report.model_card(
-        manifest=asdict(manifest), evaluation=figures, commands=commands(manifest), details=details
+        manifest=asdict(manifest), evaluation=figures, commands=reproduction.commands(manifest), details=details
     )
     (made.folder / "card.md").write_text(card, encoding="utf-8")
     return manifest

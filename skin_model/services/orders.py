@@ -7,9 +7,8 @@ import uuid
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-import pandas as pd
-
 from skin_model import bundle, files, settings
+from skin_model.bundle import Manifest
 from skin_model.entities import (
     AUGMENTATIONS,
     BALANCES,
@@ -27,7 +26,7 @@ from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.inference import VIEWS
 from skin_model.jobs import keeper, queue
 from skin_model.networks import NETWORKS
-from skin_model.services import workspace
+from skin_model.services import joining, workspace
 from skin_model.services.attempts import furthest
 from skin_model.services.durable import EPOCH
 from skin_model.store import database, records
@@ -80,9 +79,8 @@ def defaults(data_set: DataSet) -> TrainingConfig:
 
     Attention needs lesion masks, which few data sets have.
     """
-    manifest = json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8"))
-    stages = [*manifest["stages"], manifest["training"]]
-    shipped = next(stage for stage in reversed(stages) if stage["epochs_run"])  # a pair may only have been put together
+    manifest = Manifest(**json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8")))
+    shipped = manifest.last_trained or {}
     known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
     config = TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
     return config if data_set.summary.get("masks") else replace(config, attention=0.0)
@@ -252,14 +250,12 @@ def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:
             "lesions. Choose other starting weights."
         )
     folder = settings.load().runs / manifest.model_version
-    if not (folder / "run.json").is_file():
-        known = {field.name for field in fields(TrainingConfig)} - NOT_HERE
-        trained = TrainingConfig(**{k: v for k, v in manifest.training.items() if k in known})
-        table = pd.read_csv(made.path("history.csv")).astype(object)
-        rows = table.where(table.notna(), None).to_dict("records")  # without validation there are gaps
-        history = tuple(EpochRecord(**{str(key): value for key, value in row.items()}) for row in rows)
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "best.keras").is_file():
         with files.whole(folder / "best.keras") as partial:
             shutil.copyfile(made.path("network.keras"), partial)
-        write_state(RunState(trained, data_set.fingerprint, history, manifest.training["best_epoch"], True), folder)
+    known = {name: manifest.training[name] for name in ("network", *joining.SHARED) if name in manifest.training}
+    told = (*manifest.stages, manifest.training)
+    # anew each time: what earlier versions left there tells too little of where the network is from
+    write_state(RunState(TrainingConfig(**known), data_set.fingerprint, finished=True, told=told), folder)
     return str(folder / "best.keras")

@@ -112,7 +112,7 @@ def check_classes(shared: SharedSplit, parts: tuple[str, ...]) -> None:
     if lacking:
         raise DatasetError(
             f"Each diagnosis needs a lesion in each of {', '.join(parts)}, but {'; '.join(lacking)}. "
-            "Add images of these, or use a split with fewer folds."
+            "Add images of these, or make a split of fewer folds with `python -m skin_model dataset split --folds N`."
         )
 
 

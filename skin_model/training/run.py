@@ -2,7 +2,9 @@
 
 Every finished epoch leaves a checkpoint (weights and optimizer), then a new `run.json` by one rename; everything else
 in the folder is made from these two, so what is found after a kill is always one whole epoch.  Order, augmentation and
-dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an undisturbed one would have seen.
+dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an undisturbed one would have seen.  On the
+CPU of one machine both come to the same weights, bit for bit; on a GPU, whose sums have no fixed order, to nearly the
+same (`tf.config.experimental.enable_op_determinism` would fix it, at the price of speed).
 """
 
 import time

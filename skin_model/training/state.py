@@ -18,6 +18,7 @@ class RunState:
 
     Attributes:
         refitted: validation figures with the last layer fitted anew; None before that.
+        told: where the network was taken from a bundle, the settings of the trainings behind it, the last one last.
     """
 
     config: TrainingConfig
@@ -26,6 +27,7 @@ class RunState:
     best_epoch: int = 0
     finished: bool = False
     refitted: dict[str, float | None] | None = None
+    told: tuple[dict[str, Any], ...] = ()
 
     @property
     def to_refit(self) -> bool:
@@ -59,6 +61,7 @@ def read_state(folder: Path) -> RunState:
             raw["best_epoch"],
             raw["finished"],
             raw.get("refitted"),
+            tuple(raw.get("told", ())),
         )
     except FileNotFoundError as error:
         raise TrainingError(
@@ -96,6 +99,12 @@ def ancestors(config: TrainingConfig, split: str) -> list[RunState]:
         ConfigurationError: the weights were learned from lesions of the fold that is to measure the training.
     """
     return [run for file in networks.trained_files(config.weights) for run in _origin(file, config.validation, split)]
+
+
+def lineage_folders(folder: Path) -> list[Path]:
+    """The folders of the runs that `lineage` gives, in its order."""
+    origins = [Path(file).parent for file in networks.trained_files(read_state(folder).config.weights)]
+    return [*(run for origin in origins for run in lineage_folders(origin)), folder]
 
 
 def _origin(weights: str, fold: str, split: str) -> list[RunState]:

@@ -1,0 +1,93 @@
+"""What a model tells of the trainings behind it, and whether the commands of its card can be run in their order."""
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from skin_model import bundle, cli, settings
+from skin_model.bundle import Manifest
+from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.services import reproduction
+from skin_model.training.state import RunState, lineage, lineage_folders, write_state
+
+EPOCH = EpochRecord(1, 1.0, 0.5, None, None, None, None, 1e-3, 1.0)
+TRAINING = TrainingConfig(size=64, validation="none")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Manifest:
+    return bundle.read(settings.ASSETS / "model").manifest
+
+
+def run(folder: Path, config: TrainingConfig = TRAINING, **changed: object) -> Path:
+    """A finished training's record, without its network."""
+    folder.mkdir()
+    write_state(replace(RunState(config, "split", (EPOCH,), 1, True), **changed), folder)
+    return folder
+
+
+def of_run(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest as a bundle of the run would have it, the rest as it is."""
+    *stages, training = reproduction.told(lineage(folder), lineage_folders(folder))
+    return replace(manifest, stages=stages, training=training)
+
+
+def check_order(lines: list[str]) -> None:
+    """Every command is one of the command line's own, and takes up only runs that one before it has made."""
+    made: set[str] = set()
+    for line in lines:
+        python, *arguments = shlex.split(line)
+        assert (python, *arguments[:2]) == ("python", "-m", "skin_model")
+        options = cli._parser().parse_args(arguments[2:])
+        out = str(getattr(options, "out", ""))
+        assert set(re.findall(r"runs/\w+", line)) - {out} <= made, line
+        made.add(out)
+
+
+def test_the_commands_of_the_bundled_models_card_can_be_run_one_after_the_other(shipped: Manifest) -> None:
+    card = (settings.ASSETS / "model" / "card.md").read_text(encoding="utf-8")
+    lines = card.split("```sh\n")[1].split("\n```")[0].splitlines()
+    assert lines == reproduction.commands(shipped)
+    check_order(lines)
+    assert "--teachers runs/5,runs/1 " in lines[5]
+
+
+def test_a_teacher_is_named_by_the_command_that_makes_it_and_otherwise_in_words(
+    shipped: Manifest, tmp_path: Path
+) -> None:
+    first, stranger = run(tmp_path / "first"), run(tmp_path / "stranger")
+    taught = replace(TRAINING, weights=f"{first}/best.keras", teachers=f"{first}, {stranger}")
+    manifest = of_run(run(tmp_path / "taught", taught), shipped)
+    assert manifest.training["teachers"] == "runs/1,stranger"
+    start, words, second, *rest = reproduction.commands(manifest)
+    assert words == "# runs/2 was also taught by stranger, of which is not told how to make it:"
+    assert "--teachers runs/1 " in second + " "
+    check_order([start, second, *rest])
+
+
+def test_a_training_from_a_bundled_pair_is_told_with_all_that_went_before(shipped: Manifest, tmp_path: Path) -> None:
+    """Also where another training stands before it, so that its stages are counted from there."""
+    told = (*shipped.stages, shipped.training)
+    pair = replace(TRAINING, network=shipped.network)
+    in_use = run(tmp_path / "in-use", pair, history=(), best_epoch=0, told=told)
+    on = run(tmp_path / "on", replace(pair, weights=f"{in_use}/best.keras"))
+    lines = reproduction.commands(of_run(on, shipped))
+    check_order(lines)
+    assert lines[:8] == reproduction.commands(shipped)[:8]
+    assert "--out runs/9 --network lite0_mobilenet --weights runs/8/best.keras" in lines[8]
+
+    other = run(tmp_path / "other")
+    both = run(tmp_path / "both", replace(pair, weights=f"{other}/best.keras,{on}/best.keras"), history=())
+    lines = reproduction.commands(of_run(both, shipped))
+    check_order(lines)
+    assert "--teachers runs/6,runs/2 " in lines[6]
+    assert lines[10] == "python -m skin_model join runs/1 runs/10 --out runs/11"
+
+
+def test_folds_that_went_on_from_others_are_said_to(shipped: Manifest) -> None:
+    folds = shipped.out_of_fold | {"training": shipped.out_of_fold["training"] | {"weights": "{fold}/best.keras"}}
+    lines = reproduction.commands(replace(shipped, out_of_fold=folds))
+    assert "# runs/folds needs {fold}/best.keras, of which is not told how to make them:" in lines
