@@ -13,7 +13,7 @@ Visit = Callable[..., Page]
 LESION = settings.ASSETS / "examples" / "mel-1.jpg"
 LETTER = Path(skimage.data.__file__).parent / "page.png"
 UNFOLDING = (
-    "How sure is this?", "Deciding:", "Why? What speaks for", "Other explanations:", "Outline",
+    "How sure is this?", "Deciding:", "Why? What speaks for", "Other explanations:", "Outline and measurements",
     "Similar confirmed cases:", "Patient (optional)", "Details:",
 )  # fmt: skip
 
