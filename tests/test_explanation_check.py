@@ -245,7 +245,7 @@ def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(
     assert ("the same when the network's weights are shuffled" in said) is (alike[1] > 0.5)
     assert ("the same when those of its last layers are" in said) is (last_layers[1] > 0.5)
     for words in ("changes under slight noise (likeness 0.20)", "20 % of its heat inside the lesion, of the blob's 0 %",
-                  "no map for 7 more pictures"):  # fmt: skip
+                  "no map for 7 more"):  # fmt: skip
         assert words in said
 
 

@@ -79,7 +79,7 @@ def sentence(figures: dict[str, Any] | None) -> str:
         own, blob = figures["energy"]["value"], figures["energy"]["value"] - figures["energy_over_blob"]["value"]
         parts.append(f"{100 * own:.0f} % of its heat inside the lesion, of the blob's {100 * blob:.0f} %")
     if figures["empty"]:
-        parts.append(f"no map for {figures['empty']} more pictures")
+        parts.append(f"no map for {figures['empty']} more")
     measured = f"Measured on {figures['images']} pictures the model never saw and whose class hangs on what they show"
     return f"{measured}: {'; '.join(parts)}. {'' if figures['passed'] else 'It failed this check.'}".rstrip()
 
