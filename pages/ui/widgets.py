@@ -65,8 +65,8 @@ class Shown:
 
     @property
     def known(self) -> str:
-        """How the test pictures of those figures were judged, in words; empty for a model that takes no patient."""
-        if "patients" not in self.summary.details:
+        """How the test pictures of those figures were judged, in words; empty where that was not told apart."""
+        if "alone" not in self.summary.details.get("patients", {}):
             return ""
         return "with age, sex and site" if self.alone is not None else "judged alone"
 
