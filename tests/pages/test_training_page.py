@@ -352,6 +352,23 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     assert "Version 1 is in use now" in words(app)
 
 
+def test_a_versions_figures_say_what_was_known_of_the_patients(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = registry.Version(1, "first-model", "champion", False, "")
+    papers = registry.papers(version)
+    alone = papers["evaluation"] | {"macro_auc": 0.111, "intervals": {"macro_auc": [0.101, 0.121]}}
+    known = papers["evaluation"] | {"macro_auc": 0.999, "intervals": {"macro_auc": [0.998, 1.0]}}
+    papers |= {"evaluation": known, "details": {"patients": {"alone": {"evaluation": alone}}}}
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    text = words(open_page("models"))
+    assert "| Figure on the test part | judged alone | 95 % interval | with age, sex and site | 95 % interval |" in text
+    assert "| Macro AUC | 0.111 | 0.101 to 0.121 | 0.999 | 0.998 to 1.000 |" in text
+    papers["details"] = {}
+    text = words(open_page("models"))
+    assert "| Figure on the test part | value | 95 % interval |\n" in text
+    assert "| Macro AUC | 0.999 | 0.998 to 1.000 |" in text
+
+
 def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
