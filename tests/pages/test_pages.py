@@ -17,6 +17,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from skin_model import tracking
 from skin_model.entities import (
     Analysis,
     DecodedImage,
@@ -187,6 +188,22 @@ def test_a_failed_model_is_explained_and_nothing_can_be_analysed(services: Servi
     assert not app.file_uploader
     assert not services.analysed
     assert page == "pages/training.py" or not app.button  # a better model can still be trained
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_damaged_record_is_explained_on_every_page(
+    page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    monkeypatch.setattr(tracking, "versions", lambda: [FIRST])
+    (tmp_path / "record.db").write_bytes(b"this is no database, or no longer one " * 200)
+    app = open_page(page)
+    assert not app.exception
+    assert not app.file_uploader
+    for error in app.error:
+        assert f"{tmp_path / 'record.db'} is damaged (file is not a database). Restore it from a backup" in error.value
+    assert app.error
 
 
 def test_the_home_page_says_how_good_the_model_is_with_intervals_and_numbers_of_images(
