@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
@@ -147,6 +148,41 @@ def test_a_folder_with_problems_is_refused_with_them(fake: Fake) -> None:
     app = open_page()
     fake.fault = DatasetError("/data cannot be used: 3 images are missing.")
     assert "3 images are missing" in press(app, "Check and register").error[0].value
+
+
+def test_a_check_that_a_click_broke_off_is_told_until_one_has_ended(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def broken_off(*, on_progress: Callable[[int, int], None], **_: object) -> None:
+        on_progress(120, 10015)
+        seen.append(True)
+        st.rerun()  # as Streamlit does where something else is clicked
+
+    monkeypatch.setattr(registered, "register", broken_off)
+    app = open_page()
+    next(text for text in app.text_input if text.label == "Folder").set_value("/data/mine")
+    said = "The check of `/data/mine` was broken off by a click or by leaving this page, and nothing was registered."
+    assert said in words(press(app, "Check and register"))
+    assert seen == [True]
+    assert said in words(app.switch_page("app.py").run().switch_page("pages/training.py").run())
+    monkeypatch.setattr(registered, "register", lambda **_: DATA)
+    app = press(app, "Check and register")
+    assert f"{DATA.name} is registered." in words(app)
+    assert "broken off" not in words(app)
+
+
+def test_while_a_folder_is_checked_the_page_says_how_far_it_is_and_to_stay(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*, on_progress: Callable[[int, int], None], **_: object) -> None:
+        on_progress(120, 10015)
+        st.stop()
+
+    monkeypatch.setattr(registered, "register", stopped)
+    app = press(open_page(), "Check and register")
+    assert "120 of 10,015. Stay on this page and click nothing until this ends" in str(app.get("progress")[0].proto)
 
 
 def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
