@@ -9,6 +9,7 @@ from pages.ui.frame import say
 from skin_model.entities import DataSet
 from skin_model.errors import SkinModelError
 from skin_model.services import registered
+from skin_model.services.thumbnails import thumbnail
 from skin_model.taxonomy import BY_CODE, CODES
 
 STAY = "Stay on this page and click nothing until this ends, or it is broken off and nothing is registered."
@@ -82,10 +83,16 @@ def _show_one(data: DataSet) -> None:
         column.bar_chart(summary[key], height=160)
     if st.toggle("Sample pictures", key=f"samples-{data.id}"):
         try:
-            samples = registered.samples(data_set=data)
+            with st.spinner("Looking for pictures"):
+                samples = {
+                    code: [small for path in paths if (small := thumbnail(path))]
+                    for code, paths in registered.samples(data_set=data).items()
+                }
         except SkinModelError as error:
             st.error(str(error))
             return
-        for code, paths in samples.items():
+        for code, pictures in samples.items():
             st.caption(BY_CODE[code].name)
-            st.image([str(path) for path in paths], width=110)
+            st.image(
+                pictures, width=110, alt=[f"Sample {n}: {BY_CODE[code].name}" for n in range(1, len(pictures) + 1)]
+            )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
@@ -196,6 +197,17 @@ def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
     app.toggle(key="samples-3").set_value(True).run()
     assert not app.exception
     assert "There is no folder /data/ward" in app.error[0].value
+
+
+def test_samples_show_as_far_as_they_can_be_read(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Image.new("RGB", (180, 120)).save(tmp_path / "sound.png")
+    (tmp_path / "damaged.jpg").write_bytes(b"damaged")
+    paths = [tmp_path / "sound.png", tmp_path / "damaged.jpg"]
+    monkeypatch.setattr(registered, "samples", lambda *, data_set: {"mel": paths, "nv": []})
+    app = open_page()
+    app.toggle(key="samples-3").set_value(True).run()
+    assert not app.exception
+    assert [len(images.proto.imgs) for images in app.get("image")] == [1, 0]
 
 
 def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(fake: Fake) -> None:

@@ -311,10 +311,12 @@ def test_pictures_of_similar_cases_show_where_the_data_set_lies(
     trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gated(trusted, monkeypatch, QualityReport())
-    (tmp_path / "ISIC_0.png").write_bytes(picture())
-    monkeypatch.setattr(similar, "pictures", lambda *, cases: {"ISIC_0": tmp_path / "ISIC_0.png"})
+    for name, data in {"ISIC_0": picture(), "ISIC_1": b"damaged"}.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+    paths = {name: tmp_path / f"{name}.png" for name in ("ISIC_0", "ISIC_1", "ISIC_gone")}
+    monkeypatch.setattr(similar, "pictures", lambda *, cases: paths)
     text = words(analysed("similar"))
-    assert text.count("(no picture here)") == 15
+    assert text.count("(no picture here)") == 15, "also in place of one that cannot be read"
     assert "histopathology, distance 0.90" in text
 
 
