@@ -75,16 +75,22 @@ def compare(version: registry.Version) -> None:
     st.subheader("Against the version in use", anchor=False)
     found = registry.comparison(challenger=version)
     if found is None or found.over:
-        sets = [data for data in registered.data_sets() if not data.drawn]
-        data = st.selectbox(
-            "On the test lesions of", sets, format_func=lambda data: data.name, key=f"on-{version.number}"
-        )
-        if st.button("Compare", key=f"compare-{version.number}", disabled=data is None):
-            run(lambda: registry.order_comparison(
-                challenger=version, data_set=data, who=registered.actor(), job=orders.new_id()
-            ), "The comparison is queued.")  # fmt: skip
+        order_comparison(version)
     if found is not None:
         follow(version.number) if not found.over else show_comparison(found)
+
+
+def order_comparison(version: registry.Version) -> None:
+    sets = [data for data in registered.data_sets() if not data.drawn]
+    if not sets:
+        st.info("Two versions are compared on the test lesions of a registered data set of photographs, and none is "
+                "registered on this server. Register one on the Train page, under Data.")  # fmt: skip
+        return
+    data = st.selectbox("On the test lesions of", sets, format_func=lambda data: data.name, key=f"on-{version.number}")
+    if st.button("Compare", key=f"compare-{version.number}"):
+        run(lambda: registry.order_comparison(
+            challenger=version, data_set=data, who=registered.actor(), job=orders.new_id()
+        ), "The comparison is queued.")  # fmt: skip
 
 
 @st.fragment(run_every=2.0)

@@ -443,6 +443,27 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     assert "900 images of 700 lesions" in text
 
 
+def test_without_photographs_to_compare_on_the_page_says_where_to_register_some(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registry.Version(1, "first-model", "challenger", False, "")
+    papers = registry.papers(version)
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", list)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: None)
+    fake.data = [replace(DATA, drawn=True)]
+    app = open_page("models")
+    assert "none is registered on this server. Register one on the Train page, under Data." in words(app)
+    assert "Compare" not in [button.label for button in app.button]
+    fake.data = [DATA]
+    monkeypatch.setattr(registry, "order_comparison", fake.note("order_comparison"))
+    app = press(open_page("models"), "Compare")
+    assert "none is registered" not in words(app)
+    ((what, given),) = fake.asked
+    assert (what, given["challenger"], given["data_set"]) == ("order_comparison", version, DATA)
+
+
 @pytest.mark.parametrize("meanwhile", ["withdrawn", "unreachable"])
 def test_a_comparison_that_is_followed_survives_what_happens_to_its_version_and_to_the_record(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, meanwhile: str
