@@ -1,11 +1,15 @@
 """The analyse page's reasons to trust an answer and reasons not to, run without a browser."""
 
+import csv
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, upload, words
 
@@ -333,8 +337,17 @@ def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
 ) -> None:
     monkeypatch.setenv("SKIN_MODEL_ASK_FIRST", "yes")
     gated(trusted, monkeypatch, QualityReport())
-    app = analysed()
+    kept: dict[str, str] = {}
+    button: Callable[..., bool] = st.download_button
+    monkeypatch.setattr(
+        st, "download_button", lambda label, data, **rest: kept.update({label: data}) or button(label, data, **rest)
+    )
+    app = upload(open_page("pages/analyse.py"), picture(), "mel-1.png")
     text = words(app)
+    (asked,) = app.get("image")
+    assert asked.proto.imgs[0].alt
+    assert "mel" not in asked.proto.imgs[0].alt + text, "not even to a screen reader the file's name"
+    assert not kept
     assert "Your own impression first" in text
     assert "Malignant probability" not in text
     assert not app.get("plotly_chart")
@@ -344,6 +357,8 @@ def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
     text = words(app)
     assert "Malignant probability **36 %**" in text
     assert "Your impression:** ▲ Melanoma; the network names Melanocytic naevus first." in text
+    assert json.loads(kept["Download JSON"])["own_impression"] == "mel"
+    assert [row["own_impression"] for row in csv.DictReader(kept["Download CSV"].splitlines())] == ["mel"] * 7
     assert "Your own impression first" in words(upload(app, picture(shade=60))), "each picture is asked anew"
 
 
