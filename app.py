@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.ui.figures import value_of
 from pages.ui.frame import begin_page, explain_failure
 from skin_model.charts import MALIGNANT_MARK, marked_name
 from skin_model.entities import ModelSummary
@@ -32,11 +33,11 @@ NOT_FOR = """
 
 
 def show_model(summary: ModelSummary) -> None:
-    """The model in use and its figures on lesions it never saw, in words."""
-    report = summary.evaluation
+    """The model in use and its figures on lesions it never saw, in words: those of a first answer, a picture alone."""
+    report = summary.of_pictures_alone().evaluation
     st.header("The model in use, and how good it is", anchor=False)
     if report:
-        show_figures(report, summary.data)
+        show_figures(report, summary)
     else:
         st.info("No evaluation came with this model, so how good it is is not known here.")
     if report.get("per_class"):
@@ -45,29 +46,33 @@ def show_model(summary: ModelSummary) -> None:
         st.markdown(summary.card)
 
 
-def show_figures(report: dict[str, Any], data: str) -> None:
-    """Sensitivity and specificity at the operating point, balanced accuracy, AUC: each with its interval."""
-    malignant = report.get("malignant") or {}
-    cards: tuple[tuple[str, str, float | None, str, Callable[[float], str]], ...] = (
-        ("Malignant, and referred", "malignant.sensitivity", malignant.get("sensitivity"),
+def show_figures(report: dict[str, Any], summary: ModelSummary) -> None:
+    """Sensitivity and specificity at the operating point, balanced accuracy, AUC: each with its interval.
+
+    Those of a picture alone stand out; below them, where both were measured, those with the patient known.
+    """
+    cards: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
+        ("Malignant, and referred", "malignant.sensitivity",
          "pictures of malignant or pre-malignant lesions are referred: the sensitivity", _whole),
-        ("Benign, and not referred", "malignant.specificity", malignant.get("specificity"),
+        ("Benign, and not referred", "malignant.specificity",
          "pictures of benign lesions are not referred: the specificity", _whole),
-        ("Named rightly", "balanced_accuracy", report.get("balanced_accuracy"),
+        ("Named rightly", "balanced_accuracy",
          "pictures get their right name, each diagnosis counting alike: the balanced accuracy", _whole),
-        ("Ranked rightly", "macro_auc", report.get("macro_auc"),
-         "mean AUC of the seven diagnoses: 0.5 is chance, 1 is perfect", _as_auc),
+        ("Ranked rightly", "macro_auc", "mean AUC of the seven diagnoses: 0.5 is chance, 1 is perfect", _as_auc),
     )  # fmt: skip
     unit = (report.get("intervals") or {}).get("unit", "image")
+    alone = ", each judged alone, as in a first answer" if summary.told_apart else ""
     st.markdown(
-        f"Trained on {data}. Measured on {report['n']:,} test pictures of lesions it never learned from. "
-        f"In brackets: 95 % intervals, resampled by {unit}."
+        f"Trained on {summary.data}. Measured on {report['n']:,} test pictures of lesions it never learned from"
+        f"{alone}. In brackets: 95 % intervals, resampled by {unit}."
     )
-    for column, (label, key, value, words, write) in zip(st.columns(4), cards, strict=True):
+    for column, (label, key, words, write) in zip(st.columns(4), cards, strict=True):
         with column.container(border=True, height="stretch", gap=None):
-            of = " of 100" if write is _whole else ""
-            st.metric(label, "not known" if value is None else write(value) + of)
+            st.metric(label, _figure(report, key, write))
             st.caption(f"{_interval(report, key, write)} {words}")
+            if summary.told_apart:
+                known = summary.evaluation
+                st.caption(f"With age, sex and site: {_figure(known, key, write)} {_interval(known, key, write)}")
 
 
 def show_classes(report: dict[str, Any]) -> None:
@@ -106,6 +111,11 @@ def _mistaken_for(report: dict[str, Any], index: int) -> str:
         return "none"
     other = max(range(len(row)), key=row.__getitem__)
     return f"{DIAGNOSES[other].name} ({_whole(row[other] / total)})"
+
+
+def _figure(report: dict[str, Any], key: str, write: Callable[[float], str]) -> str:
+    value = value_of(report, key)
+    return "not known" if value is None else write(value) + (" of 100" if write is _whole else "")
 
 
 def _interval(report: dict[str, Any], key: str, write: Callable[[float], str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.ui.figures import value_of
 from pages.ui.frame import begin_page, explain_failure, say, show_said
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered, registry
@@ -20,14 +21,6 @@ HEADLINES = {
 MARKS = {registry.CHAMPION: "●", registry.CHALLENGER: "○", registry.RETIRED: "◍"}
 
 
-def value_of(evaluation: dict[str, Any], key: str) -> Any:
-    """A figure under its flat key."""
-    found: Any = evaluation
-    for part in key.split("."):
-        found = (found or {}).get(part)
-    return found
-
-
 def show_version(version: registry.Version) -> None:
     """Figures, papers and what can be done with one version."""
     try:
@@ -41,7 +34,7 @@ def show_version(version: registry.Version) -> None:
         f"{manifest.data.get('name', 'unknown data')}."
     )
     if evaluation:
-        show_figures(evaluation)
+        show_figures(evaluation, papers["details"])
     if papers["details"] and st.toggle("Evaluation report", key=f"report-{version.number}"):
         st.iframe(registry.report(papers), height=900, alt=f"Evaluation report of version {version.number}")
     with st.expander("Model card"):
@@ -56,15 +49,25 @@ def show_version(version: registry.Version) -> None:
         decide(version)
 
 
-def show_figures(evaluation: dict[str, Any]) -> None:
-    lines = ["| Figure on the test part | value | 95 % interval |", "|:--|--:|:--|"]
+def show_figures(evaluation: dict[str, Any], details: dict[str, Any]) -> None:
+    """The figures, and beside them, where they were measured, those of the pictures alone, as in a first answer."""
+    measured = {"value": evaluation}
+    if alone := details.get("patients", {}).get("alone"):
+        measured = {"judged alone": alone["evaluation"], "with age, sex and site": evaluation}
+    lines = ["| Figure on the test part |" + "".join(f" {how} | 95 % interval |" for how in measured),
+             "|:--|" + "--:|:--|" * len(measured)]  # fmt: skip
     for key, name in HEADLINES.items():
-        value, interval = value_of(evaluation, key), (evaluation.get("intervals") or {}).get(key)
-        if value is not None:
-            between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
-            lines.append(f"| {name} | {value:.3f} | {between} |")
+        if value_of(evaluation, key) is not None:
+            lines.append(f"| {name} |" + "".join(_cells(one, key) for one in measured.values()))
     st.markdown("\n".join(lines))
-    st.caption(f"{evaluation['n']:,} images of lesions that it never learned from.")
+    first = " A first answer is of the picture alone." if alone else ""
+    st.caption(f"{evaluation['n']:,} images of lesions that it never learned from.{first}")
+
+
+def _cells(evaluation: dict[str, Any], key: str) -> str:
+    interval = (evaluation.get("intervals") or {}).get(key)
+    between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+    return f" {value_of(evaluation, key):.3f} | {between} |"
 
 
 def compare(version: registry.Version) -> None:
@@ -72,16 +75,22 @@ def compare(version: registry.Version) -> None:
     st.subheader("Against the version in use", anchor=False)
     found = registry.comparison(challenger=version)
     if found is None or found.over:
-        sets = [data for data in registered.data_sets() if not data.drawn]
-        data = st.selectbox(
-            "On the test lesions of", sets, format_func=lambda data: data.name, key=f"on-{version.number}"
-        )
-        if st.button("Compare", key=f"compare-{version.number}", disabled=data is None):
-            run(lambda: registry.order_comparison(
-                challenger=version, data_set=data, who=registered.actor(), job=orders.new_id()
-            ), "The comparison is queued.")  # fmt: skip
+        order_comparison(version)
     if found is not None:
         follow(version.number) if not found.over else show_comparison(found)
+
+
+def order_comparison(version: registry.Version) -> None:
+    sets = [data for data in registered.data_sets() if not data.drawn]
+    if not sets:
+        st.info("Two versions are compared on the test lesions of a registered data set of photographs, and none is "
+                "registered on this server. Register one on the Train page, under Data.")  # fmt: skip
+        return
+    data = st.selectbox("On the test lesions of", sets, format_func=lambda data: data.name, key=f"on-{version.number}")
+    if st.button("Compare", key=f"compare-{version.number}"):
+        run(lambda: registry.order_comparison(
+            challenger=version, data_set=data, who=registered.actor(), job=orders.new_id()
+        ), "The comparison is queued.")  # fmt: skip
 
 
 @st.fragment(run_every=2.0)
@@ -118,7 +127,7 @@ def show_comparison(found: Any) -> None:
     st.markdown("\n".join(lines))
     st.caption(
         f"{result['images']} images of {result['lesions']} lesions that neither has met ({result['met']} left out); "
-        "paired bootstrap by lesion."
+        "paired bootstrap by lesion. A model that takes the patient was told what is known of age, sex and site."
     )
     for sentence in result["worse"]:
         st.warning(f"Worse beyond doubt in {sentence}")

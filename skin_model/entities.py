@@ -336,6 +336,11 @@ class ModelSummary:
     details: dict[str, Any] = field(default_factory=dict)
     prediction_sets: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether answers that know nothing of the patient were measured beside those that do."""
+        return "alone" in self.details.get("patients", {})
+
     def of_pictures_alone(self) -> "ModelSummary":
         """The same with the figures of answers that know nothing of the patient, where they were measured apart."""
         return replace(self, **self.details.get("patients", {}).get("alone", {}))

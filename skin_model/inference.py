@@ -1,16 +1,15 @@
 """A bundle's serving form, loaded once: calibrated probabilities, embeddings and feature maps, no TensorFlow."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from skin_model import imaging
-from skin_model.bundle import Bundle
+from skin_model.bundle import Bundle, Manifest
 from skin_model.entities import Patient
 from skin_model.errors import BundleError
 from skin_model.evaluation.calibration import sigmoid, softmax
@@ -19,6 +18,7 @@ from skin_model.patients import PatientPart
 
 VIEWS = (1, 2, 4, 8)
 KEPT = 4  # batch sizes for which the network stays compiled
+IDLE = 2  # requests kept for each of these: each holds its buffers and the last input it was given
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class _Executable:
-    """The network compiled for one batch size, and those of its requests that no thread is using."""
+    """The network compiled for one batch size, and some of its requests that no thread is using."""
 
     compiled: Any
-    idle: SimpleQueue[Any] = field(default_factory=SimpleQueue)
+    idle: deque[Any] = field(default_factory=lambda: deque(maxlen=IDLE))
 
 
 class Classifier:
@@ -106,12 +106,11 @@ class Classifier:
         Log probabilities of a picture differ from its logits by a number that all classes share, so the patient's can
         be added after the views are averaged.
         """
-        return logits if self.patient_part is None else logits + self.patient_part.logits(patients)
+        return with_patients(logits, self.patient_part, patients)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities: float32 (N, 7), or (N, 1) malignant for a binary network."""
-        calibrate = softmax if self.manifest.task == "diagnosis" else sigmoid
-        return calibrate(logits, self.manifest.temperature)
+        return calibrated(logits, self.manifest)
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
         """The network's bare outputs (N, K) for images float32 (N, s, s, 3) in [0, 1], as Keras would give them."""
@@ -120,14 +119,14 @@ class Classifier:
     def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         executable = self._executable(len(inputs))
         try:
-            request = executable.idle.get_nowait()
-        except Empty:
+            request = executable.idle.pop()
+        except IndexError:
             request = executable.compiled.create_infer_request()
         try:
             request.infer([inputs], share_inputs=True)
             first, second, third = (request.get_output_tensor(i).data.copy() for i in range(3))
         finally:
-            executable.idle.put(request)
+            executable.idle.append(request)  # the longest unused goes where there are too many
         return first, second, third
 
     def _executable(self, count: int) -> _Executable:
@@ -143,6 +142,17 @@ class Classifier:
                     self._executables.popitem(last=False)
             self._executables.move_to_end(count)
             return self._executables[count]
+
+
+def with_patients(logits: np.ndarray, part: PatientPart | None, patients: Sequence[Patient]) -> np.ndarray:
+    """As `Classifier.with_patients`, from the part of it that judges patients alone."""
+    return logits if part is None else logits + part.logits(patients)
+
+
+def calibrated(logits: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """As `Classifier.probabilities`, from its manifest alone."""
+    calibrate = softmax if manifest.task == "diagnosis" else sigmoid
+    return calibrate(logits, manifest.temperature)
 
 
 def turned(squares: np.ndarray, views: int) -> np.ndarray:

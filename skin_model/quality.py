@@ -3,11 +3,12 @@
 The limits were set on good and spoiled pictures of the validation fold by `python -m benchmarks.quality`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from skin_model.entities import CARE, REFUSED, Finding, QualityReport
+from skin_model.entities import CARE, OUTCOMES, REFUSED, Finding, QualityReport
 from skin_model.measures import measures
 
 
@@ -105,4 +106,9 @@ def inspect(square: np.ndarray) -> QualityReport:
     """
     measured = measures(square)
     found = (limit.finding(measured[limit.measure]) for limit in _LIMITS)
-    return QualityReport(tuple(f for f in found if f is not None))
+    return report(f for f in found if f is not None)
+
+
+def report(findings: Iterable[Finding]) -> QualityReport:
+    """The findings as a report, the gravest first."""
+    return QualityReport(tuple(sorted(findings, key=lambda f: -OUTCOMES.index(f.outcome))))

@@ -1,7 +1,9 @@
 """Explanations as page and command ask for them: one answer, any method and class, progress, stop, files."""
 
+import gc
 import json
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -14,6 +16,7 @@ from skin_model import cli, imaging
 from skin_model.entities import Analysis
 from skin_model.errors import BundleError, ConfigurationError, StoppedError
 from skin_model.explain.methods import METHODS
+from skin_model.inference import Classifier
 from skin_model.services import analysis as analysis_service
 from skin_model.services import explaining, prediction
 from skin_model.taxonomy import CODES
@@ -78,6 +81,16 @@ def test_a_stopped_explanation_ends_at_its_next_step(analysed):
     with pytest.raises(StoppedError):
         explaining.explain(analysis=analysed, method="occlusion", target="mel", on_progress=follow, stop=stop)
     assert steps == [0]
+
+
+def test_a_models_network_for_gradients_is_loaded_once_and_goes_with_the_model(analysed, made):
+    classifier = Classifier(made)
+    subject = explaining.subject(analysed.square, classifier)
+    network = weakref.ref(subject.saliency().model)
+    assert explaining.subject(analysed.square, classifier).saliency().model is network()
+    del subject, classifier
+    gc.collect()
+    assert network() is None
 
 
 def test_a_run_in_the_background_gives_the_same_map(analysed):

@@ -13,7 +13,7 @@ from skin_model.evaluation import faithfulness, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
 from skin_model.inference import Classifier
-from skin_model.services import explaining, explanation_check
+from skin_model.services import explaining, explanation_check, registry
 from skin_model.taxonomy import CODES
 
 
@@ -194,6 +194,10 @@ def test_figures_kept_in_a_model_reach_page_and_report_and_can_be_replaced(check
     assert offers["gradcam"].failed is not checked["methods"]["gradcam"]["passed"]
     assert "pictures the model never saw" in offers["gradcam"].evidence
     assert "Not measured" in offers["lime"].evidence
+    papers = registry.papers(registry.Version(2, "copied", registry.CHALLENGER, True, str(made.folder)))
+    reported = registry.report(papers)
+    assert "Not measured" not in reported
+    assert all(cell in reported for row in truthfulness.section(checked).rows for cell in row)
 
     explanation_check.keep(checked | {"seed": 7}, again)
     assert json.loads(bundle.read(made.folder).text(truthfulness.FILE))["seed"] == 7

@@ -1,11 +1,15 @@
 """A bundle's serving form under use: alone, in batches, over views and from many threads."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from skin_model import bundle, imaging
+from skin_model import bundle, imaging, inference
 from skin_model.errors import BundleError
 from skin_model.inference import Classifier, to_logits
 from skin_model.services import prediction
@@ -46,6 +50,32 @@ def test_eight_threads_get_the_answers_that_one_gets(classifier, squares):
 
     for one, other in zip(alone, at_once, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_few_of_the_requests_that_were_busy_at_once_are_kept(classifier, monkeypatch):
+    crowd, made = Barrier(8, timeout=60), []
+
+    class Request:
+        def infer(self, *_, **__):
+            crowd.wait()
+
+        def get_output_tensor(self, _):
+            return SimpleNamespace(data=np.zeros(1))
+
+    def create():
+        request = Request()
+        made.append(weakref.ref(request))
+        return request
+
+    executable = inference._Executable(SimpleNamespace(create_infer_request=create))
+    monkeypatch.setattr(classifier, "_executable", lambda count: executable)
+    inputs = np.zeros((1, 8, 8, 3), np.float32)
+    for _ in range(2):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: classifier.outputs(inputs), range(8)))
+    gc.collect()
+    assert len(made) == 16 - inference.IDLE, "what is idle is used again"
+    assert sum(request() is not None for request in made) == inference.IDLE
 
 
 VIEWS = {

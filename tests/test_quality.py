@@ -85,6 +85,16 @@ def test_a_picture_of_one_colour_is_refused_because_there_is_nothing_in_it(colou
     assert "nothing in it to judge" in report.findings[0].sentence
 
 
+def test_the_gravest_finding_comes_first(
+    drawings: list[tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = square(drawings[0][0])
+    soft_and_black = measures(pixels) | {"focus": -0.5, "brightness": 20.0, "hair": 0.1}
+    monkeypatch.setattr(quality, "measures", lambda _: soft_and_black)
+    found = quality.inspect(pixels).findings
+    assert [(f.name, f.outcome) for f in found] == [("dark", REFUSED), ("blur", CARE), ("hair", CARE)]
+
+
 def test_a_lesion_that_fills_the_picture_and_one_that_is_not_in_it_are_told(real_data: Path) -> None:
     filling = missing = total = 0
     for path in sorted((real_data / "full_size_examples").glob("*.jpg")):

@@ -1,19 +1,23 @@
 """Versions, promotion and the way back, with the bundled model and a second one that differs from it by name."""
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from skin_model import bundle, cli, settings, tracking
-from skin_model.entities import DataSet, Promotion
+from skin_model.entities import Analysis, DataSet, NotJudged, Patient, Promotion
 from skin_model.errors import BundleError, ConfigurationError, StoreError
 from skin_model.jobs import keeper, queue
 from skin_model.services import analysis, registered, registry, workspace
@@ -103,6 +107,28 @@ def test_a_promotion_is_used_by_the_next_analysis_and_one_under_way_keeps_its_ve
     assert past == [("ben", 2, 1, "complaints from the ward"), ("ada", 1, 2, "better on every figure")]
     with database.reading() as record:
         assert [event.action for event in records.audit_events(record, limit=2)] == ["roll back", "promote"]
+
+
+@pytest.mark.usefixtures("first_in_use")
+def test_an_answer_on_a_page_left_open_does_not_keep_its_network_in_memory_after_a_promotion(
+    two: dict[int, Version],
+) -> None:
+    assert in_use() == two[1].name
+    network = weakref.ref(workspace.classifier())
+    found = analysis.analyse(data=PICTURE.read_bytes())
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    withheld = analysis.analyse(data=cv2.imencode(".png", noise)[1].tobytes())
+    assert isinstance(found, Analysis)
+    assert isinstance(withheld, NotJudged)
+    patient = Patient(age=70, sex="male")
+    before = [found.for_patient(patient), withheld.judge_anyway().prediction]
+    registry.promote(version=two[2], who="ada", reason="better")
+    assert in_use() == "second-model"
+    gc.collect()
+    assert network() is None
+    after = [found.for_patient(patient), withheld.judge_anyway().prediction]
+    assert [one.sentence for one in after] == [one.sentence for one in before]
+    assert {one.model_version for one in after} == {two[1].name}
 
 
 @pytest.mark.usefixtures("first_in_use")

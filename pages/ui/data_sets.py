@@ -9,8 +9,11 @@ from pages.ui.frame import say
 from skin_model.entities import DataSet
 from skin_model.errors import SkinModelError
 from skin_model.services import registered
+from skin_model.services.thumbnails import thumbnail
 from skin_model.taxonomy import BY_CODE, CODES
 
+STAY = "Stay on this page and click nothing until this ends, or it is broken off and nothing is registered."
+BEGUN = "registration begun"  # in the session: what was begun and has not ended
 WITHOUT_DATA = """
 No data set is registered on this server yet.
 
@@ -30,22 +33,36 @@ def show_data_sets(data_sets: list[DataSet]) -> None:
         st.markdown("**Register a folder on this server** (HAM10000's or an ISIC challenge's layout)")
         folder = st.text_input("Folder")
         split = st.text_input("Split table (CSV on this server; empty: the shipped model's, or a new one)")
-        if st.form_submit_button("Check and register"):
-            _take_in(lambda progress: registered.register(
-                folder=Path(folder), split=Path(split) if split.strip() else None, who=registered.actor(),
-                on_progress=progress,
-            ))  # fmt: skip
-    if not any(data.drawn for data in data_sets) and st.button("Draw a demonstration set"):
-        _take_in(lambda progress: registered.register_demo(who=registered.actor(), on_progress=progress))
+        asked = st.form_submit_button("Check and register")
+    drawing = not any(data.drawn for data in data_sets) and st.button("Draw a demonstration set")
+    if asked:
+        _take_in(f"The check of `{folder}`", lambda progress: registered.register(
+            folder=Path(folder), split=Path(split) if split.strip() else None, who=registered.actor(),
+            on_progress=progress,
+        ))  # fmt: skip
+    elif drawing:
+        _take_in(
+            "Drawing the demonstration set",
+            lambda progress: registered.register_demo(who=registered.actor(), on_progress=progress),
+        )
+    elif BEGUN in st.session_state:
+        st.warning(
+            f"{st.session_state[BEGUN]} was broken off by a click or by leaving this page, and nothing was "
+            "registered. Start it again, and stay on this page until it ends."
+        )
 
 
-def _take_in(register: Any) -> None:
-    bar = st.progress(0.0, "checking")
+def _take_in(what: str, register: Any) -> None:
+    """Check and register in this very run of the page, which Streamlit ends at the next click."""
+    st.session_state[BEGUN] = what
+    bar = st.progress(0.0, STAY)
     try:
-        made = register(lambda done, total: bar.progress(done / total, f"{done} of {total}"))
+        made = register(lambda done, total: bar.progress(done / total, f"{done:,} of {total:,}. {STAY}"))
     except SkinModelError as error:
+        del st.session_state[BEGUN]
         st.error(str(error))
         return
+    del st.session_state[BEGUN]
     say(f"{made.name} is registered.")
 
 
@@ -66,10 +83,16 @@ def _show_one(data: DataSet) -> None:
         column.bar_chart(summary[key], height=160)
     if st.toggle("Sample pictures", key=f"samples-{data.id}"):
         try:
-            samples = registered.samples(data_set=data)
+            with st.spinner("Looking for pictures"):
+                samples = {
+                    code: [small for path in paths if (small := thumbnail(path))]
+                    for code, paths in registered.samples(data_set=data).items()
+                }
         except SkinModelError as error:
             st.error(str(error))
             return
-        for code, paths in samples.items():
+        for code, pictures in samples.items():
             st.caption(BY_CODE[code].name)
-            st.image([str(path) for path in paths], width=110)
+            st.image(
+                pictures, width=110, alt=[f"Sample {n}: {BY_CODE[code].name}" for n in range(1, len(pictures) + 1)]
+            )

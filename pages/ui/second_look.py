@@ -23,7 +23,8 @@ def ask(shown: Shown, keep: Callable[[str], None]) -> None:
                 format_func=lambda code: "I cannot tell" if code == UNSURE else BY_CODE[code].name,
             )  # fmt: skip
             st.button("Show the answer", key="show-answer", disabled=chosen is None, on_click=keep, args=(chosen,))
-        right.image(shown.analysis.image.pixels, width="stretch", alt=f"{shown.name}, not shown as judged yet")
+        # without the file's name, which may tell the diagnosis
+        right.image(shown.analysis.image.pixels, width="stretch", alt="The picture, its answer not shown yet")
 
 
 def told(shown: Shown) -> None:

@@ -8,6 +8,7 @@ from pages.ui.widgets import Shown
 from skin_model.charts import marked_name, percent
 from skin_model.entities import SimilarCase
 from skin_model.services import similar as service
+from skin_model.services.thumbnails import thumbnail
 from skin_model.taxonomy import BY_CODE
 
 CONFIRMED = {
@@ -55,7 +56,8 @@ def _counted(shown: Shown, counts: Counter[str]) -> str:
 
 
 def _each(cases: tuple[SimilarCase, ...]) -> None:
-    pictures = service.pictures(cases=cases)
+    with st.spinner("Looking for their pictures"):  # the first look goes through the whole folder of a data set
+        pictures = {image: thumbnail(path) for image, path in service.pictures(cases=cases).items()}
     if not pictures:
         lines = ["| | Diagnosis | Confirmed by | Distance |", "|--:|:--|:--|--:|"]
         for number, case in enumerate(cases, start=1):
@@ -70,8 +72,9 @@ def _each(cases: tuple[SimilarCase, ...]) -> None:
         for number, case in enumerate(cases, start=1):
             name = marked_name(BY_CODE[case.diagnosis])
             with st.container(width=150, gap="xxsmall"):
-                if case.image in pictures:
-                    st.image(pictures[case.image], width=150, alt=f"Similar case {number}: {name}")
+                if small := pictures.get(case.image):
+                    # stretched to the 150 pixels: a width in numbers would make Streamlit reduce it to these
+                    st.image(small, width="stretch", alt=f"Similar case {number}: {name}")
                 else:
                     st.caption("(no picture here)")
                 st.markdown(f"**{name}**  \n{_confirmed(case)}, distance {case.distance:.2f}")

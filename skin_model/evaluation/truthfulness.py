@@ -1,12 +1,16 @@
 """What was measured of a model's explanations, summed up: figures with intervals, a verdict, and words."""
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skin_model.evaluation.sections import Section, with_interval
 from skin_model.explain.methods import METHODS
+
+if TYPE_CHECKING:
+    from skin_model.bundle import Bundle
 
 FILE = "explanations.json"  # of a bundle
 SAME = 0.5  # a map that stays this alike when the network is randomised does not show what the network learned
@@ -41,6 +45,15 @@ _SENTENCES = (
     "look elsewhere.",
 )
 NAMES = {key: method.name for key, method in METHODS.items()} | {"blob": "Centred blob", "random": "Random map"}
+
+
+def added(details: dict[str, Any], made: "Bundle") -> dict[str, Any]:
+    """The details of a model's evaluation and, under "explanations", what its bundle keeps of its explanations.
+
+    These are measured apart and later, so a bundle's details.json never holds them.
+    """
+    explained = made.text(FILE)
+    return details | ({"explanations": json.loads(explained)} if explained else {})
 
 
 def summarise(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:

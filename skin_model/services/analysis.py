@@ -40,20 +40,23 @@ def analyse(*, data: bytes) -> Analysis | NotJudged:
         ImageError: the bytes cannot be used; the message says why and what is accepted.
         BundleError: no model is fit for use.
     """
+    from skin_model.inference import calibrated, with_patients
+
     classifier, gate = workspace.in_use()
-    manifest = classifier.manifest
+    # what outlives this call holds these and never the network, which a page would keep in memory after a promotion
+    manifest, head, patient_part = classifier.manifest, classifier.head, classifier.patient_part
     image = imaging.decode(data)
     square = imaging.centre(imaging.fit(image.pixels, manifest.size))
     answers = classifier.answer(square[None])
-    logits = answers.logits  # all that an answer for another patient needs
+    logits, features = answers.logits, answers.features[0]
     ((report, similar),) = gate.check(square[None], answers.embeddings)
 
     def for_patient(patient: Patient) -> Prediction:
-        probabilities = classifier.probabilities(classifier.with_patients(logits, [patient]))[0]
+        probabilities = calibrated(with_patients(logits, patient_part, [patient]), manifest)[0]
         return Prediction(probabilities, manifest.threshold, manifest.model_version)
 
     def judge(image: DecodedImage, box: tuple[int, int, int]) -> Analysis:
-        maps = classifier.head.gradcam(answers.features[0])
+        maps = head.gradcam(features)
         return Analysis(
             image=image,
             box=box,

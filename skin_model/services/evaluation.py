@@ -1,6 +1,5 @@
 """Measure a model on labelled images that it has never met."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -181,8 +180,7 @@ def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
         found["patients"] = {"known": known.mean().to_dict(), "alone": alone}
         if manifest.task == "diagnosis":
             found["patients"]["worth"] = _worth(classifier, answered)
-    explained = classifier.bundle.text(truthfulness.FILE)
-    return found | ({"explanations": json.loads(explained)} if explained else {})
+    return truthfulness.added(found, classifier.bundle)
 
 
 def _details(classifier: Classifier, answered: Answered) -> dict[str, Any]:

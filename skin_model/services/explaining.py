@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 STYLES: dict[str, Callable[..., np.ndarray]] = {"Heat map": overlay.overlay, "Contours": overlay.contours}
 UNEXPECTED = "Something went wrong inside this tool and there is no map. Try again; if it stays, tell your IT."
 _loading = Lock()
+_keras: "WeakKeyDictionary[Classifier, Any]" = WeakKeyDictionary()  # a model's network for gradients goes with it
 _turn = Lock()  # one slow explanation at a time: together they would take as long, and hold up every analysis
 
 
@@ -222,22 +222,17 @@ def begin(*, analysis: Analysis, method: str, target: str) -> Run:
 
 def subject(square: np.ndarray, classifier: "Classifier") -> Subject:
     """A judged square, uint8 (s, s, 3), and its classifier, as methods take them."""
-    made = classifier.bundle
     features = classifier.answer(square[None], views=1).features[0]
-    network, digest = made.path("network.keras"), made.manifest.files["network.keras"]
-    return Subject(square, features, classifier.head, classifier.outputs, lambda: _saliency(network, digest))
+    return Subject(square, features, classifier.head, classifier.outputs, lambda: _saliency(classifier))
 
 
-def _saliency(network: Path, sha256: str) -> Any:
+def _saliency(classifier: "Classifier") -> Any:
+    """The classifier's Keras network, prepared once."""
     with _loading:  # those who wait here want TensorFlow too
-        return _load_saliency(network, sha256)
+        if classifier not in _keras:
+            from skin_model.conversion import load_keras
+            from skin_model.explain.gradients import prepared
+            from skin_model.networks import picture_part
 
-
-@lru_cache(maxsize=3)  # the check compares three networks
-def _load_saliency(network: Path, sha256: str) -> Any:
-    """Prepared from the file `network`; with another hash it is another network."""
-    from skin_model.conversion import load_keras
-    from skin_model.explain.gradients import prepared
-    from skin_model.networks import picture_part
-
-    return prepared(picture_part(load_keras(network)))
+            _keras[classifier] = prepared(picture_part(load_keras(classifier.bundle.path("network.keras"))))
+        return _keras[classifier]

@@ -4,7 +4,7 @@ import numpy as np
 
 from skin_model import quality
 from skin_model.bundle import Bundle
-from skin_model.entities import OUTCOMES, Finding, QualityReport, SimilarCase
+from skin_model.entities import QualityReport, SimilarCase
 from skin_model.neighbours import References
 
 FILE = "references.npz"
@@ -39,10 +39,6 @@ class Gate:
         found = self.references.look_up(embeddings)
         strange = [self.references.finding(one.strangeness) for one in found]
         return [
-            (report if extra is None else _with(report, extra), one.similar)
+            (report if extra is None else quality.report((extra, *report.findings)), one.similar)
             for report, extra, one in zip(reports, strange, found, strict=True)
         ]
-
-
-def _with(report: QualityReport, finding: Finding) -> QualityReport:
-    return QualityReport(tuple(sorted((finding, *report.findings), key=lambda f: -OUTCOMES.index(f.outcome))))

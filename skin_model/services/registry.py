@@ -14,6 +14,7 @@ from typing import Any
 from skin_model import bundle, settings, tracking
 from skin_model.entities import DataSet, Job, Promotion
 from skin_model.errors import BundleError, ConfigurationError, StoreError
+from skin_model.evaluation import truthfulness
 from skin_model.jobs import keeper, queue
 from skin_model.services import workspace
 from skin_model.store import database, records
@@ -99,10 +100,11 @@ def papers(version: Version) -> dict[str, Any]:
         BundleError: a file is missing, changed or damaged.
     """
     made = bundle.read(folder(version))
+    details = json.loads(made.text("details.json") or "{}")
     return {
         "manifest": made.manifest,
         "evaluation": json.loads(made.text("evaluation.json") or "{}"),
-        "details": json.loads(made.text("details.json") or "{}"),
+        "details": truthfulness.added(details, made) if details else {},
         "card": made.text("card.md"),
     }
 

@@ -20,7 +20,7 @@ def reading(address: str | None = None) -> Iterator[sa.Connection]:
     """A connection that sees one state of the record; `address` is that of the settings by default.
 
     Raises:
-        StoreError: the record cannot be reached.
+        StoreError: the record cannot be reached, or is damaged.
     """
     with _named(address) as engine, engine.begin() as connection:
         yield connection
@@ -31,7 +31,7 @@ def writing(address: str | None = None) -> Iterator[sa.Connection]:
     """One transaction: all of it is kept, or nothing where the block fails.
 
     Raises:
-        StoreError: the record cannot be reached.
+        StoreError: the record cannot be reached, or is damaged.
     """
     with _named(address) as engine, engine.execution_options(immediate=True).begin() as connection:
         yield connection
@@ -42,7 +42,7 @@ def alone() -> Iterator[None]:
     """Let one process at a time in, of all that share the record; for what must happen once, and takes seconds.
 
     Raises:
-        StoreError: the record cannot be reached.
+        StoreError: the record cannot be reached, or is damaged.
     """
     with writing() as record:  # on SQLite there is one writer at a time
         if record.dialect.name == "postgresql":
@@ -59,13 +59,21 @@ def exists(address: str | None = None) -> bool:
 @contextmanager
 def _named(address: str | None) -> Iterator[sa.Engine]:
     url = address or settings.load().database
+    place = sa.make_url(url).render_as_string(hide_password=True)
     try:
         yield _engine(url)
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        place = sa.make_url(url).render_as_string(hide_password=True)
         raise StoreError(
             f"The record at {place} cannot be reached ({error.orig}). Check that its folder can be written, or that "
             "the server of DATABASE_URL runs."
+        ) from error
+    except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError):
+        raise  # the record refuses what it was asked, and is sound
+    except sa.exc.DatabaseError as error:
+        raise StoreError(
+            f"The record at {place} is damaged ({error.orig}). Restore it from a backup, then start the app anew. "
+            "Without a backup, move it away (with SQLite, the files -wal and -shm too): a new record begins, with no "
+            "data set registered and the bundled model in use."
         ) from error
 
 

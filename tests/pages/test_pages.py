@@ -17,6 +17,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from skin_model import tracking
 from skin_model.entities import (
     Analysis,
     DecodedImage,
@@ -189,6 +190,22 @@ def test_a_failed_model_is_explained_and_nothing_can_be_analysed(services: Servi
     assert page == "pages/training.py" or not app.button  # a better model can still be trained
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_damaged_record_is_explained_on_every_page(
+    page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    monkeypatch.setattr(tracking, "versions", lambda: [FIRST])
+    (tmp_path / "record.db").write_bytes(b"this is no database, or no longer one " * 200)
+    app = open_page(page)
+    assert not app.exception
+    assert not app.file_uploader
+    for error in app.error:
+        assert f"{tmp_path / 'record.db'} is damaged (file is not a database). Restore it from a backup" in error.value
+    assert app.error
+
+
 def test_the_home_page_says_how_good_the_model_is_with_intervals_and_numbers_of_images(
     services: Services,
 ) -> None:
@@ -203,6 +220,25 @@ def test_the_home_page_says_how_good_the_model_is_with_intervals_and_numbers_of_
         assert diagnosis.name in text
     assert "not in the test part" in text
     assert "# Card of some-model" in text
+
+
+def test_the_home_page_shows_how_good_a_first_answer_is_and_beside_it_what_knowing_the_patient_changes(
+    services: Services,
+) -> None:
+    assert "judged alone" not in words(open_page("app.py")), "nothing is claimed where it was not told apart"
+    alone = EVALUATION | {
+        "malignant": {"sensitivity": 0.88, "specificity": 0.71},
+        "per_class": EVALUATION["per_class"] | {"mel": {"recall": 0.61, "n": 104}},
+        "intervals": {"malignant.sensitivity": [0.84, 0.91], "unit": "lesion"},
+    }
+    services.promote("told-1", details={"patients": {"alone": {"evaluation": alone, "details": {}}}})
+    app = open_page("app.py")
+    assert [metric.value for metric in app.metric[:2]] == ["88 of 100", "71 of 100"]
+    text = words(app)
+    assert "1,432 test pictures of lesions it never learned from, each judged alone, as in a first answer" in text
+    assert "(84 to 91) pictures of malignant" in text
+    assert "With age, sex and site: 95 of 100 (92 to 97)" in text
+    assert "Of 100 melanomas in the test part, 61 are named melanoma" in text
 
 
 def test_a_model_without_evaluation_is_shown_without_invented_figures(services: Services) -> None:

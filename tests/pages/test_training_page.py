@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
@@ -149,6 +151,41 @@ def test_a_folder_with_problems_is_refused_with_them(fake: Fake) -> None:
     assert "3 images are missing" in press(app, "Check and register").error[0].value
 
 
+def test_a_check_that_a_click_broke_off_is_told_until_one_has_ended(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def broken_off(*, on_progress: Callable[[int, int], None], **_: object) -> None:
+        on_progress(120, 10015)
+        seen.append(True)
+        st.rerun()  # as Streamlit does where something else is clicked
+
+    monkeypatch.setattr(registered, "register", broken_off)
+    app = open_page()
+    next(text for text in app.text_input if text.label == "Folder").set_value("/data/mine")
+    said = "The check of `/data/mine` was broken off by a click or by leaving this page, and nothing was registered."
+    assert said in words(press(app, "Check and register"))
+    assert seen == [True]
+    assert said in words(app.switch_page("app.py").run().switch_page("pages/training.py").run())
+    monkeypatch.setattr(registered, "register", lambda **_: DATA)
+    app = press(app, "Check and register")
+    assert f"{DATA.name} is registered." in words(app)
+    assert "broken off" not in words(app)
+
+
+def test_while_a_folder_is_checked_the_page_says_how_far_it_is_and_to_stay(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*, on_progress: Callable[[int, int], None], **_: object) -> None:
+        on_progress(120, 10015)
+        st.stop()
+
+    monkeypatch.setattr(registered, "register", stopped)
+    app = press(open_page(), "Check and register")
+    assert "120 of 10,015. Stay on this page and click nothing until this ends" in str(app.get("progress")[0].proto)
+
+
 def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +197,17 @@ def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
     app.toggle(key="samples-3").set_value(True).run()
     assert not app.exception
     assert "There is no folder /data/ward" in app.error[0].value
+
+
+def test_samples_show_as_far_as_they_can_be_read(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Image.new("RGB", (180, 120)).save(tmp_path / "sound.png")
+    (tmp_path / "damaged.jpg").write_bytes(b"damaged")
+    paths = [tmp_path / "sound.png", tmp_path / "damaged.jpg"]
+    monkeypatch.setattr(registered, "samples", lambda *, data_set: {"mel": paths, "nv": []})
+    app = open_page()
+    app.toggle(key="samples-3").set_value(True).run()
+    assert not app.exception
+    assert [len(images.proto.imgs) for images in app.get("image")] == [1, 0]
 
 
 def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(fake: Fake) -> None:
@@ -352,6 +400,23 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     assert "Version 1 is in use now" in words(app)
 
 
+def test_a_versions_figures_say_what_was_known_of_the_patients(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = registry.Version(1, "first-model", "champion", False, "")
+    papers = registry.papers(version)
+    alone = papers["evaluation"] | {"macro_auc": 0.111, "intervals": {"macro_auc": [0.101, 0.121]}}
+    known = papers["evaluation"] | {"macro_auc": 0.999, "intervals": {"macro_auc": [0.998, 1.0]}}
+    papers |= {"evaluation": known, "details": {"patients": {"alone": {"evaluation": alone}}}}
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    text = words(open_page("models"))
+    assert "| Figure on the test part | judged alone | 95 % interval | with age, sex and site | 95 % interval |" in text
+    assert "| Macro AUC | 0.111 | 0.101 to 0.121 | 0.999 | 0.998 to 1.000 |" in text
+    papers["details"] = {}
+    text = words(open_page("models"))
+    assert "| Figure on the test part | value | 95 % interval |\n" in text
+    assert "| Macro AUC | 0.999 | 0.998 to 1.000 |" in text
+
+
 def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +441,27 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
     assert "Worse beyond doubt in age 75 and older" in text
     assert "900 images of 700 lesions" in text
+
+
+def test_without_photographs_to_compare_on_the_page_says_where_to_register_some(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registry.Version(1, "first-model", "challenger", False, "")
+    papers = registry.papers(version)
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", list)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: None)
+    fake.data = [replace(DATA, drawn=True)]
+    app = open_page("models")
+    assert "none is registered on this server. Register one on the Train page, under Data." in words(app)
+    assert "Compare" not in [button.label for button in app.button]
+    fake.data = [DATA]
+    monkeypatch.setattr(registry, "order_comparison", fake.note("order_comparison"))
+    app = press(open_page("models"), "Compare")
+    assert "none is registered" not in words(app)
+    ((what, given),) = fake.asked
+    assert (what, given["challenger"], given["data_set"]) == ("order_comparison", version, DATA)
 
 
 @pytest.mark.parametrize("meanwhile", ["withdrawn", "unreachable"])

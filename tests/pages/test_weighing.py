@@ -1,11 +1,15 @@
 """The analyse page's reasons to trust an answer and reasons not to, run without a browser."""
 
+import csv
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, upload, words
 
@@ -311,10 +315,12 @@ def test_pictures_of_similar_cases_show_where_the_data_set_lies(
     trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gated(trusted, monkeypatch, QualityReport())
-    (tmp_path / "ISIC_0.png").write_bytes(picture())
-    monkeypatch.setattr(similar, "pictures", lambda *, cases: {"ISIC_0": tmp_path / "ISIC_0.png"})
+    for name, data in {"ISIC_0": picture(), "ISIC_1": b"damaged"}.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+    paths = {name: tmp_path / f"{name}.png" for name in ("ISIC_0", "ISIC_1", "ISIC_gone")}
+    monkeypatch.setattr(similar, "pictures", lambda *, cases: paths)
     text = words(analysed("similar"))
-    assert text.count("(no picture here)") == 15
+    assert text.count("(no picture here)") == 15, "also in place of one that cannot be read"
     assert "histopathology, distance 0.90" in text
 
 
@@ -331,8 +337,17 @@ def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
 ) -> None:
     monkeypatch.setenv("SKIN_MODEL_ASK_FIRST", "yes")
     gated(trusted, monkeypatch, QualityReport())
-    app = analysed()
+    kept: dict[str, str] = {}
+    button: Callable[..., bool] = st.download_button
+    monkeypatch.setattr(
+        st, "download_button", lambda label, data, **rest: kept.update({label: data}) or button(label, data, **rest)
+    )
+    app = upload(open_page("pages/analyse.py"), picture(), "mel-1.png")
     text = words(app)
+    (asked,) = app.get("image")
+    assert asked.proto.imgs[0].alt
+    assert "mel" not in asked.proto.imgs[0].alt + text, "not even to a screen reader the file's name"
+    assert not kept
     assert "Your own impression first" in text
     assert "Malignant probability" not in text
     assert not app.get("plotly_chart")
@@ -342,6 +357,8 @@ def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
     text = words(app)
     assert "Malignant probability **36 %**" in text
     assert "Your impression:** ▲ Melanoma; the network names Melanocytic naevus first." in text
+    assert json.loads(kept["Download JSON"])["own_impression"] == "mel"
+    assert [row["own_impression"] for row in csv.DictReader(kept["Download CSV"].splitlines())] == ["mel"] * 7
     assert "Your own impression first" in words(upload(app, picture(shade=60))), "each picture is asked anew"
 
 

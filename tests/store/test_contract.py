@@ -169,6 +169,22 @@ def test_the_migrations_make_the_tables_that_the_code_expects(address: str) -> N
         assert compare_metadata(context, tables.metadata) == []
 
 
+def test_a_record_that_is_damaged_is_said_to_be_and_is_read_again_once_restored(tmp_path: Path) -> None:
+    sound = f"sqlite:///{tmp_path / 'sound.db'}"
+    with database.writing(sound) as record:
+        records.promote(record, promotion(2, 1))
+    database._engine(sound).dispose()  # as when the app ends: all is in the one file
+    kept, file = (tmp_path / "sound.db").read_bytes(), tmp_path / "record.db"
+    address = f"sqlite:///{file}"
+    for header in (b"", kept[:100]):  # another file, or SQLite's with other pages
+        file.write_bytes(header + b"damaged" * 5000)
+        with pytest.raises(StoreError, match=r"is damaged \(.*\)\. Restore it"), database.reading(address):
+            pass
+    file.write_bytes(kept)
+    with database.reading(address) as record:
+        assert records.promotions(record) == [promotion(2, 1)]
+
+
 def test_a_record_that_cannot_be_reached_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:geheim@127.0.0.1:9/none?connect_timeout=2")
     with pytest.raises(StoreError, match=r"(?s)cannot be reached .*DATABASE_URL") as caught, database.reading():
