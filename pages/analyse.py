@@ -1,7 +1,7 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import streamlit as st
@@ -10,6 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pages.ui import explanations, outlining, reasons, second_look, trust, widgets
 from pages.ui.frame import begin_page, explain_failure
+from pages.ui.memory import remember, remembered
 from pages.ui.similar import similar_cases
 from skin_model.charts import display_copy
 from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, NotJudged, Patient
@@ -193,9 +194,15 @@ def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
 
 
 def entered(key: str) -> Patient:
-    """What was entered below before this run began, so that the answer above can take it into account."""
+    """What was entered below before this run began, so that the answer above can take it into account.
+
+    It is kept for the picture on the page alone: found again after a look at another page, gone with the next picture.
+    """
     view = st.session_state
-    return Patient(view.get(f"age-{key}"), view.get(f"sex-{key}"), view.get(f"site-{key}"))
+    subject, kept = remembered("patient", (key, Patient()))
+    for name, value in asdict(kept if subject == key else Patient()).items():
+        view.setdefault(f"{name}-{key}", value)  # as a widget's default it could not be emptied in the browser
+    return Patient(view[f"age-{key}"], view[f"sex-{key}"], view[f"site-{key}"])
 
 
 def ask_patient(key: str, used: bool) -> Patient:
@@ -203,11 +210,13 @@ def ask_patient(key: str, used: bool) -> Patient:
     of_model = "The answer above takes them into account." if used else "This model does not use them."
     st.caption(f"{of_model} Shown with the result and in its download; kept nowhere.")
     first, second, third = st.columns(3)
-    return Patient(
+    patient = Patient(
         age=first.number_input("Age in years", 0, 120, None, placeholder="not known", key=f"age-{key}"),
         sex=second.selectbox("Sex", SEXES, None, placeholder="not known", key=f"sex-{key}"),
         site=third.selectbox("Site of the lesion", SITES, None, placeholder="not known", key=f"site-{key}"),
     )
+    remember("patient", (key, patient))
+    return patient
 
 
 if explain_failure(state):

@@ -341,6 +341,26 @@ def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(se
     assert len(services.analysed) == 1
 
 
+def test_a_look_at_another_page_leaves_the_patient_and_so_the_answer(services: Services) -> None:
+    services.takes_patient = True
+    app = upload(open_page("pages/analyse.py"), picture())
+    app.number_input[0].set_value(80).run()
+    app.selectbox[1].set_value("male").run()
+    answer = app.header[0].value, app.markdown[1].value
+    app.switch_page("pages/models.py").run()
+    assert not app.number_input
+    app.switch_page("pages/analyse.py").run()
+    assert "takes the patient into account: 80 years, male" in words(app)
+    assert (app.number_input[0].value, app.selectbox[1].value) == (80, "male")
+    assert (app.header[0].value, app.markdown[1].value) == answer
+    app.number_input[0].set_value(None).run()
+    assert "takes the patient into account: male" in words(app), "what was taken back stays away"
+    app = upload(app, picture(shade=60))
+    assert "takes the patient into account" not in words(app)
+    app = upload(app, picture())
+    assert "takes the patient into account" not in words(app), "kept for the picture on the page alone"
+
+
 @pytest.mark.parametrize("takes_patient", [True, False])
 def test_below_the_operating_point_the_page_says_where_the_model_misses_more_in_patients_like_this(
     services: Services, takes_patient: bool
