@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.ui.memory import remember, remembered
-from pages.ui.widgets import Shown, literal
+from pages.ui.widgets import Shown, listed, literal, malignant_names
 from skin_model import charts
 from skin_model.charts import marked_name, percent
 from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, PredictionSet, QualityReport
@@ -86,9 +86,11 @@ def _in_short(found: PredictionSet, melanomas: Rate | None) -> str:
     codes = found.codes
     if not codes:
         return "No diagnosis fits at this coverage, which is a reason for care"
-    named, others = BY_CODE["mel" if "mel" in codes else codes[0]].name, len(codes) - 1
-    more = f" and {others} other diagnos{'es' if others > 1 else 'is'}" if others else ""
-    said = f"{named}{more} cannot be excluded at {found.coverage * 100:.0f} % coverage"
+    named = malignant_names(found) or [BY_CODE[codes[0]].name]
+    others = len(codes) - len(named)
+    if others:
+        named.append(f"{others} other diagnos{'es' if others > 1 else 'is'}")
+    said = f"{listed(named)} cannot be excluded at {found.coverage * 100:.0f} % coverage"
     if "mel" in codes or melanomas is None:
         return said
     return f"{said}; melanoma is outside the set, as {whole(1 - melanomas[0])} of 100 melanomas were"

@@ -18,6 +18,7 @@ from skin_model.entities import (
     ModelSummary,
     Patient,
     Prediction,
+    PredictionSet,
 )
 from skin_model.services import analysis as analysis_service
 from skin_model.services import explaining, trust
@@ -96,11 +97,30 @@ def decision(shown: Shown, patient: Patient) -> None:
         st.header(f"Below the operating point{drawn}", anchor=False)
         st.markdown(
             f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
-            "This does not rule out malignancy."
+            f"This does not rule out malignancy{_not_excluded(shown)}."
         )
         _without_patient(shown)
         _missed_more(shown.summary, patient)
         _may_be_missed_more(shown.measured, patient)
+
+
+def _not_excluded(shown: Shown) -> str:
+    """The malignant diagnoses that cannot be excluded all the same, to go on a sentence; empty where there are none."""
+    found = trust.prediction_set(prediction=shown.analysis.prediction, summary=shown.summary)
+    named = malignant_names(found) if found else []
+    if not found or not named:
+        return ""
+    return f': at {found.coverage * 100:.0f} % coverage, {listed(named)} cannot be excluded (see "How sure is this?")'
+
+
+def malignant_names(found: PredictionSet) -> list[str]:
+    """The malignant and pre-malignant diagnoses of a set, the likeliest first."""
+    return [BY_CODE[code].name for code in found.codes if BY_CODE[code].malignant]
+
+
+def listed(names: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _without_patient(shown: Shown) -> None:
@@ -140,7 +160,9 @@ def _may_be_missed_more(summary: ModelSummary, patient: Patient) -> None:
     groups = trust.unknown_weaknesses(patient=patient, summary=summary)
     if groups:
         named = "; ".join(_group(weakness) for weakness in groups)
-        st.markdown(f"It was found to miss more in some, and whether this is one was not entered: {named}.")
+        st.markdown(
+            f"The model was found to miss more in some patients, and whether this is one was not entered: {named}."
+        )
 
 
 def describe(patient: Patient) -> str:

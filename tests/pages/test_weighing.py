@@ -191,6 +191,42 @@ def test_where_melanoma_is_outside_the_set_it_is_said_how_often_melanomas_were(
     assert any(label.endswith(said) for label in labels(analysed()))
 
 
+BENIGN_FIRST = {"mel": 0.04, "bcc": 0.03, "akiec": 0.01, "nv": 0.5, "bkl": 0.42}  # 8 % malignant, below the 12 %
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "label", "box"),
+    [
+        ({"mel": 0.02, "bcc": 0.02, "nv": 0.4, "bkl": 0.4},
+         "Melanoma, Basal cell carcinoma and 2 other diagnoses cannot be excluded at 90 % coverage",
+         "malignancy: at 90 % coverage, Melanoma and Basal cell carcinoma cannot be excluded (see \"How sure"),
+        ({"bcc": 0.02, "nv": 0.4, "akiec": 0.005},
+         "Basal cell carcinoma, Actinic keratosis / Bowen's disease and 1 other diagnosis cannot be excluded at 90 % "
+         "coverage; melanoma is outside the set, as 9 of 100 melanomas were",
+         "at 90 % coverage, Basal cell carcinoma and Actinic keratosis / Bowen's disease cannot be excluded"),
+        ({"bcc": 0.02},
+         "Basal cell carcinoma cannot be excluded at 90 % coverage; melanoma is outside the set, as 9 of 100 melanomas "
+         "were", "malignancy: at 90 % coverage, Basal cell carcinoma cannot be excluded (see"),
+        ({"nv": 0.4, "bkl": 0.4},
+         "Melanocytic naevus and 1 other diagnosis cannot be excluded at 90 % coverage; melanoma is outside the set, "
+         "as 9 of 100 melanomas were", "This does not rule out malignancy."),
+    ],
+)  # fmt: skip
+def test_every_malignant_diagnosis_that_cannot_be_excluded_is_named_also_below_the_operating_point(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float], label: str, box: str
+) -> None:
+    trusted.probabilities = np.array([BENIGN_FIRST.get(code, 0.0) for code in CODES], np.float32)
+    trusted.promote(
+        "some-2", prediction_sets=SETS | {"thresholds": dict.fromkeys(CODES, 1.0) | thresholds}, details=DETAILS
+    )
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed()
+    assert f"How sure is this? {label}" in labels(app)
+    text = words(app)
+    assert "Below the operating point" in text
+    assert box in text
+
+
 def test_the_agreement_of_the_views_is_asked_for_and_kept(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     gated(trusted, monkeypatch, QualityReport())
     asked: list[str] = []
