@@ -38,12 +38,7 @@ def _unfolding(shown: Shown) -> None:
     with st.expander("Other explanations: other methods, two maps side by side", on_change="rerun", key="others") as it:
         if not it.open:
             return
-        try:
-            offers = explaining.offers()
-        except SkinModelError as error:
-            st.error(str(error))
-            return
-        style, opacity, offered = _controls(offers)
+        style, opacity, offered = _controls(explaining.offers(summary=shown.summary))
         for number, column in enumerate(st.columns(2, gap="large")):
             with column:
                 _panel(shown, number, offered, style, opacity)

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.ui.memory import remember, remembered
 from pages.ui.viewer import picture_viewer
 from skin_model import charts
 from skin_model.charts import percent
@@ -22,8 +23,10 @@ from skin_model.entities import (
 )
 from skin_model.services import analysis as analysis_service
 from skin_model.services import explaining, trust
+from skin_model.services.explaining import Offer
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
+FAILED_MAPS = "failed-maps"  # remembered: show the maps beside the answer though their method failed its check
 USE = "assistive only; not a diagnosis; not cleared as a medical device; research and education"
 
 
@@ -192,20 +195,34 @@ def _told_apart(value: float, threshold: float) -> tuple[str, str]:
 
 
 def picture_under_map(shown: Shown, target: str, opacity: float) -> None:
-    """The picture under the class activation map of one class, with the map's legend."""
+    """The picture under the class activation map of one class, with the map's legend and what it can show."""
     analysis = shown.analysis
     explanation, name = analysis.explanations[target], BY_CODE[target].name
-    empty = not explanation.heat_map.any()
-    title = f"{shown.name}: {'no evidence' if empty else explanation.method} for {name}"
-    image = analysis_service.overlay(analysis=analysis, target=target, opacity=opacity)
+    offer = explaining.offer(summary=shown.summary)
+    wanted, empty = not offer.failed or _wanted_though_failed(offer), not explanation.heat_map.any()
+    drawn = ("no evidence" if empty else explanation.method) if wanted else "no map"
+    image = analysis.image.pixels
+    if wanted:
+        image = analysis_service.overlay(analysis=analysis, target=target, opacity=opacity)
     with st.container(key="picture"):
+        title = f"{shown.name}: {drawn} for {name}"
         picture_viewer(image, analysis.box, alt=title, subject=analysis.image.sha256)
-    if empty:
+    if wanted and empty:
         st.info(explaining.nothing(target))
-    else:
+    elif wanted:
         st.html(heat_legend(f"{explanation.method}: what speaks for <b>{name}</b>", opacity))
+        st.caption(offer.limits, help=offer.evidence)
     for sentence in _remarks(shown):
         st.caption(sentence)
+
+
+def _wanted_though_failed(offer: Offer) -> bool:
+    """Ask whether the maps of a method that failed its check are to be shown all the same."""
+    st.warning(
+        f"{offer.name} failed its check on this model: its maps may mislead, and are not shown unless asked for."
+    )
+    asked = st.toggle("Show them", remembered(FAILED_MAPS, False), help=offer.evidence, key=FAILED_MAPS)
+    return remember(FAILED_MAPS, asked)
 
 
 def _remarks(shown: Shown) -> list[str]:

@@ -58,7 +58,7 @@ class Explaining:
 @pytest.fixture
 def maps(services: Services, monkeypatch: pytest.MonkeyPatch) -> Explaining:
     fake = Explaining()
-    monkeypatch.setattr(explaining, "offers", lambda: OFFERS)
+    monkeypatch.setattr(explaining, "offers", lambda *, summary: OFFERS)
     for name in ("explain", "begin", "paint"):
         monkeypatch.setattr(explaining, name, getattr(fake, name))
     return fake

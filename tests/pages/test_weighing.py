@@ -362,6 +362,41 @@ def test_the_three_likeliest_each_show_what_speaks_for_them(trusted: Services, m
         assert found in text
 
 
+def of_maps(passed: bool) -> dict[str, Any]:
+    """What a check of Grad-CAM's maps came to."""
+    better = {"value": 0.1, "interval": [0.05, 0.15] if passed else [-0.05, 0.25]}
+    return {"gradcam": {"images": 200, "empty": 0, "over_blob": better, "passed": passed}}
+
+
+def test_beside_the_map_stands_what_it_can_show_and_on_demand_how_it_did_when_measured(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.promote("checked-1", explanations=of_maps(passed=True))
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("top-three")
+    (below, why) = [caption for caption in app.caption if "it cannot outline a structure" in caption.value]
+    assert below.help.startswith("Measured on 200 pictures the model never saw")
+    assert "Measured on 200 pictures the model never saw" in why.value
+    assert not app.warning
+
+
+def test_maps_that_failed_their_check_say_so_and_are_shown_on_demand_only(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.promote("checked-2", explanations=of_maps(passed=False))
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("top-three")
+    assert "Grad-CAM failed its check on this model" in app.warning[0].value
+    assert not trusted.overlaid
+    assert words(app).count("No map: see above the picture.") == 3
+    assert "strongest" not in words(app), "the legend of a map"
+    app.toggle(key="failed-maps").set_value(True).run()
+    assert set(trusted.overlaid) == {"nv", "mel", "bkl"}
+    assert app.warning
+    assert "No map" not in words(app)
+    assert upload(app, picture(shade=60)).toggle(key="failed-maps").value
+
+
 def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
     trusted: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
