@@ -43,6 +43,7 @@ class Offer:
         evidence: a sentence on how it did when measured, or that it was not.
         failed: it was measured and did no better than a map that knows nothing.
         slow: takes seconds.
+        one_class: each class needs a run of its own; of the other methods one gives the maps of all.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Offer:
     evidence: str
     failed: bool
     slow: bool
+    one_class: bool = False
 
 
 def offers(*, summary: ModelSummary) -> list[Offer]:
@@ -62,7 +64,9 @@ def offer(*, summary: ModelSummary, method: str = FIRST) -> Offer:
     """One of them; `method` is a key of `METHODS`."""
     made, figures = METHODS[method], summary.explanations.get(method, {})
     failed = not figures.get("passed", True)
-    return Offer(method, made.name, made.limits, truthfulness.sentence(figures), failed, made.slow)
+    return Offer(
+        method, made.name, made.limits, truthfulness.sentence(figures), failed, made.slow, made.one_class is not None
+    )
 
 
 def explain(
