@@ -54,9 +54,9 @@ def offer_first(round_: int) -> UploadedFile | None:
     if "refused" in st.session_state:
         with st.container(key="refused"):
             st.error(st.session_state.refused)
-    if state.status == "ready" and analysis.examples():  # unseen examples are known once the model is
+    if examples := known_examples():
         st.header("Or try an example", anchor=False)
-        offer_examples()
+        offer_examples(examples)
     widgets.fetch_charts_ahead()
     return upload
 
@@ -67,8 +67,9 @@ def offer_next(round_: int) -> UploadedFile | None:
         left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         upload = uploader("Drop the next image here, or choose one", round_)
-    with right, st.popover("Try an example", width="stretch", key=f"examples-{round_}"):
-        offer_examples()
+    examples = known_examples()
+    with right, st.popover("Try an example", width="stretch", disabled=not examples, key=f"examples-{round_}"):
+        offer_examples(examples)
     return upload
 
 
@@ -135,13 +136,18 @@ def impressed(chosen: str) -> None:
 
 def judge_anyway(withheld: trust.Withheld) -> None:
     """A picture that the gate refused is judged because a person asked for it; the answer carries the reasons."""
-    del st.session_state.withheld
-    keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.summary, withheld.example)
+    if st.session_state.pop("withheld", None) is not None:  # a second press finds it judged
+        keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.summary, withheld.example)
 
 
-def offer_examples() -> None:
+def known_examples() -> list[Example]:
+    """Those to offer; none before the model is ready, since which pictures it has not seen is known only then."""
+    return analysis.examples() if state.status == "ready" else []
+
+
+def offer_examples(examples: list[Example]) -> None:
     with st.container(horizontal=True, gap="small"):
-        for number, example in enumerate(analysis.examples(), start=1):
+        for number, example in enumerate(examples, start=1):
             kind = "synthetic" if example.synthetic else "test image"
             with st.container(width=128, gap="xxsmall"):
                 st.image(example.path, width=128, alt=f"Thumbnail {number}, {kind}")

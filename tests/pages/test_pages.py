@@ -315,6 +315,22 @@ def test_a_picture_given_while_the_model_loads_is_analysed_once_it_is_ready(serv
     assert "operating point" in words(app)
 
 
+def test_a_result_on_the_page_does_not_wait_for_another_model_to_load_for_the_sake_of_examples(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+
+    def known_only_once_loaded() -> list[Example]:
+        assert services.state.status == "ready", "this would hold the page up"
+        return []
+
+    monkeypatch.setattr(analysis_service, "examples", known_only_once_loaded)
+    services.state = ModelState("loading")
+    app.run()
+    assert not app.exception
+    assert "operating point" in words(app)
+
+
 def test_the_particulars_of_one_patient_never_stand_beside_the_next_picture(services: Services) -> None:
     app = upload(open_page("pages/analyse.py"), picture())
     app.number_input[0].set_value(54).run()
