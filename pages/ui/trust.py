@@ -74,8 +74,8 @@ def certainty(shown: Shown) -> None:
             )
         st.markdown(
             f"The diagnoses that **cannot be excluded** are chosen so that, for every diagnosis alike, the true one is "
-            f"among them in {found.coverage * 100:.0f} of 100 new lesions. How often that came true on test pictures"
-            f"{f' {shown.known}' if shown.known else ''} stands beside each; in the others it was outside the set."
+            f"among them in {found.coverage * 100:.0f} of 100 new lesions. Beside each stands how often that came true "
+            f"on test pictures{f' {shown.known}' if shown.known else ''}; in the others it was outside the set."
         )
         st.markdown(_set_table(shown, found.codes, found.always))
         _views(shown)

@@ -26,6 +26,7 @@ from skin_model.services import explaining, trust
 from skin_model.services.explaining import Offer
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
+COLUMNS = {"age": "age", "sex": "sex", "localization": "site"}  # of a data set, as a patient's particulars are named
 FAILED_MAPS = "failed-maps"  # remembered: show the maps beside the answer though their method failed its check
 USE = "assistive only; not a diagnosis; not cleared as a medical device; research and education"
 
@@ -69,10 +70,21 @@ class Shown:
 
     @property
     def known(self) -> str:
-        """How the test pictures of those figures were judged, in words; empty where that was not told apart."""
-        if "alone" not in self.summary.details.get("patients", {}):
+        """How the test pictures of those figures were judged, in words; empty where that was not told apart.
+
+        Where less is known of this patient than of theirs, the words end by saying so.
+        """
+        patients = self.summary.details.get("patients", {})
+        if "alone" not in patients:
             return ""
-        return "with age, sex and site" if self.alone is not None else "judged alone"
+        if self.alone is None:
+            return "judged alone"
+        theirs = [COLUMNS[column] for column in patients["known"]]
+        here = [name for name in theirs if getattr(self.patient, name) is not None]
+        if here == theirs:
+            return f"with {listed(theirs)}"
+        known = f"only {listed(here)} {'is' if len(here) == 1 else 'are'}" if here else "none is"
+        return f"with {listed(theirs)}, of which {known} known here"
 
     @property
     def ranked(self) -> list[str]:

@@ -283,7 +283,8 @@ def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
         return {"evaluation": evaluation, "details": details | {"prediction_sets": {"mel.coverage": rate}}}
 
     known = measured(0.6)
-    known["details"]["patients"] = {"alone": measured(0.8)}
+    shares = {"age": 0.99, "sex": 0.99, "localization": 0.98}
+    known["details"]["patients"] = {"known": shares, "alone": measured(0.8)}
     trusted.promote("told-1", prediction_sets=SETS, **known)
     trusted.takes_patient = True
     gated(trusted, monkeypatch, QualityReport())
@@ -292,6 +293,12 @@ def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
     assert "Deciding: at this operating point 80 of 100 melanomas are referred" in labels(app)
     assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 80 (75 to 85) |" in words(app)
     next(box for box in app.number_input if box.label == "Age in years").set_value(70).run()
+    lacking = "on test pictures with age, sex and site, of which only age is known here"
+    assert f"({lacking}: 60 %, interval 55 to 65)" in words(app)
+    assert f"how often that came true {lacking}; in the others" in words(app)
+    next(box for box in app.selectbox if box.label == "Sex").set_value("male").run()
+    assert "with age, sex and site, of which only age and sex are known here: 60 %" in words(app)
+    next(box for box in app.selectbox if box.label == "Site of the lesion").set_value("back").run()
     assert "(on test pictures with age, sex and site: 60 %, interval 55 to 65)" in words(app)
     assert "Deciding: at this operating point 60 of 100 melanomas are referred" in labels(app)
     assert "**cannot be excluded** | 60 (55 to 65) |" in words(app)
