@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.ui.memory import remember, remembered
+from pages.ui.memory import forget, remember, remembered
 from pages.ui.widgets import Shown, listed, literal, malignant_names
 from skin_model import charts
 from skin_model.charts import marked_name, percent
@@ -216,16 +216,23 @@ def _weighed(probabilities: dict[str, float], table: costs.Costs, *, refer: bool
 
 
 def _set_costs(table: costs.Costs | None) -> None:
-    """What it is worth not to miss each malignant diagnosis: set once, for everyone."""
+    """What it is worth not to miss each malignant diagnosis: set once, for everyone.
+
+    The form is that of one table, so that numbers entered beside an older one neither hide nor replace a newer one.
+    """
     label = "Set what a missed one costs, for the department"
     if table is not None:
         label = "The department's costs"
-    with st.popover(label, key="costs-popover"), st.form("costs", border=False):
+    stamp = table.at.isoformat() if table else ""
+    if table is not None and remembered("costs-shown", stamp) != stamp:
+        st.info(f"{table.actor} has set the department's costs meanwhile; numbers entered here before were not set.")
+    remember("costs-shown", stamp)
+    with st.popover(label, key="costs-popover"), st.form(f"costs-{stamp}", border=False):
         st.markdown("Not to refer **one** of these is as bad as how many unneeded referrals?")
         given = {
             code: st.number_input(
                 marked_name(BY_CODE[code]), 1.0, float(costs.MOST), table.missed[code] if table else None, step=1.0,
-                format="%.4g", placeholder="not set", key=f"cost-{code}",
+                format="%.4g", placeholder="not set", key=f"cost-{code}-{stamp}",
             )
             for code in costs.MALIGNANT
         }  # fmt: skip
@@ -237,6 +244,7 @@ def _set_costs(table: costs.Costs | None) -> None:
             except SkinModelError as error:
                 st.error(str(error))
                 return
+            forget("costs-shown")
             st.rerun(scope="fragment")
 
 

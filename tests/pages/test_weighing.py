@@ -304,6 +304,36 @@ def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
     assert "**cannot be excluded** | 60 (55 to 65) |" in words(app)
 
 
+def cost(app: AppTest, code: str) -> Any:
+    return next(box for box in app.number_input if box.key.startswith(f"cost-{code}"))
+
+
+def setting(app: AppTest) -> Any:
+    return next(button for button in app.button if button.label == "Set for everyone")
+
+
+def test_costs_that_someone_else_has_set_meanwhile_are_shown_and_not_written_over(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    costs.keep(missed={"mel": 40.0, "bcc": 5.0, "akiec": 2.0}, who="first")
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("deciding")
+    cost(app, "mel").set_value(30.0)
+    theirs = {"mel": 60.0, "bcc": 6.0, "akiec": 3.0}
+    costs.keep(missed=theirs, who="colleague")
+    setting(app).click().run()
+    table = costs.current()
+    assert table is not None
+    assert (table.missed, table.actor) == (theirs, "colleague")
+    assert any("colleague has set the department's costs meanwhile" in info.value for info in app.info)
+    assert {code: cost(app, code).value for code in theirs} == theirs
+    cost(app, "mel").set_value(30.0)
+    setting(app).click().run()
+    assert {code: cost(app, code).value for code in theirs} == theirs | {"mel": 30.0}
+    assert not app.info
+
+
 def test_the_departments_costs_are_set_once_for_everyone_and_decide(
     trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -311,13 +341,14 @@ def test_the_departments_costs_are_set_once_for_everyone_and_decide(
     gated(trusted, monkeypatch, QualityReport())
     app = analysed("deciding")
     assert "department's costs" not in words(app)
-    app.button(key="FormSubmitter:costs-Set for everyone").click().run()
+    setting(app).click().run()
     assert "Give a number from 1 to 1,000 for each of" in app.error[0].value
     assert costs.current() is None
     for code, value in {"mel": 40.0, "bcc": 5.0, "akiec": 2.0}.items():
-        app.number_input(key=f"cost-{code}").set_value(value)
-    app.button(key="FormSubmitter:costs-Set for everyone").click().run()
+        cost(app, code).set_value(value)
+    setting(app).click().run()
     assert not app.error
+    assert "meanwhile" not in "".join(info.value for info in app.info), "it was this user"
     another = analysed("deciding")
     assert "At the department's costs, not referring such lesions costs as much as" in words(another)
     assert "**refer**" in words(another)
