@@ -104,7 +104,7 @@ def decision(shown: Shown, patient: Patient) -> None:
             st.header(f"{charts.MALIGNANT_MARK} Refer{drawn}", anchor=False)
             st.markdown(
                 f"Malignant probability **{found}** reaches the operating point of {point}, {aim}. "
-                "Many lesions referred at this point prove benign."
+                f"Many lesions referred at this point prove benign.{_nobody_entered(shown)}"
             )
             _without_patient(shown)
         return
@@ -112,11 +112,18 @@ def decision(shown: Shown, patient: Patient) -> None:
         st.header(f"Below the operating point{drawn}", anchor=False)
         st.markdown(
             f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
-            f"This does not rule out malignancy{_not_excluded(shown)}."
+            f"This does not rule out malignancy{_not_excluded(shown)}.{_nobody_entered(shown)}"
         )
         _without_patient(shown)
         _missed_more(shown.summary, patient)
         _may_be_missed_more(shown.measured, patient)
+
+
+def _nobody_entered(shown: Shown) -> str:
+    """A sentence on where to enter the patient, to follow another; empty where one is, or the model takes none."""
+    if shown.analysis.for_patient is None or shown.alone is not None:
+        return ""
+    return " Age, sex and site count too: enter them below."
 
 
 def _not_excluded(shown: Shown) -> str:

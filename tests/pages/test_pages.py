@@ -233,6 +233,7 @@ def test_an_upload_shows_decision_seven_names_and_their_probabilities(services: 
     assert "Refer" in app.header[0].value
     assert "Malignant probability **36 %** reaches the operating point of 12 %" in text
     assert "95 % of malignant pictures (on test pictures: 95 %, interval 92 to 97)" in text
+    assert "enter them below" not in text, "a model that judges pictures alone"
     (chart,) = app.get("plotly_chart")
     (bars,) = json.loads(chart.proto.spec)["data"]
     assert set(bars["y"]) == {d.name for d in DIAGNOSES}
@@ -347,9 +348,12 @@ def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(se
     services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.05, 0.89, 0.01], dtype=np.float32)
     app = upload(open_page("pages/analyse.py"), picture())
     assert "Below the operating point" in words(app)
+    asked = "Age, sex and site count too: enter them below."
+    assert asked in words(app)
     assert "takes the patient into account" not in words(app)
     app.number_input[0].set_value(80).run()
     text = words(app)
+    assert asked not in text
     assert "Refer" in text
     assert "Below the operating point" not in text
     assert "takes the patient into account: 80 years. The picture alone: 7 % malignant (below the operating" in text
