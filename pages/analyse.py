@@ -184,8 +184,7 @@ def show(shown: widgets.Shown) -> None:
     if patient != Patient() and not used:
         words = "(not used by this model, which judges the picture alone)"
         st.markdown(f"**Patient:** {widgets.describe(patient)} {words}")
-    with st.expander("Details: probabilities, downloads, picture without map, file and model"):
-        widgets.details(shown, patient)
+    widgets.details(shown, patient)
 
 
 def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:

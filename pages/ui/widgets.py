@@ -281,8 +281,16 @@ def probabilities(shown: Shown) -> None:
     st.caption(f"{charts.MALIGNANT_MARK} and hatching: malignant or pre-malignant, counted for referral.")
 
 
+@st.fragment
 def details(shown: Shown, patient: Patient) -> None:
-    """What unfolds: probabilities with downloads of the exact ones, the picture alone, file and model."""
+    """Expander: probabilities with downloads of the exact ones, the picture alone, file and model."""
+    label = "Details: probabilities, downloads, picture without map, file and model"
+    with st.expander(label, key="details", on_change="rerun") as it:
+        if it.open:
+            _details(shown, patient)
+
+
+def _details(shown: Shown, patient: Patient) -> None:
     rows = _table(shown)
     numbers, alone = st.columns([1, 1], gap="large")
     with numbers:
@@ -330,7 +338,7 @@ def _as_csv(shown: Shown) -> str:
         "malignant_probability": prediction.malignant_probability,
         "threshold": prediction.threshold,
         "refer": prediction.refer,
-        "image": shown.name,
+        "image": _cell(shown.name),
         "sha256": shown.analysis.image.sha256,
         "model_version": prediction.model_version,
         "picture": shown.analysis.quality.outcome,
@@ -342,6 +350,11 @@ def _as_csv(shown: Shown) -> str:
     writer.writerow(("code", "diagnosis", "group", "probability", *whole))
     writer.writerows((*row, *whole.values()) for row in _table(shown))
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula (OWASP, "CSV injection")."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _as_json(shown: Shown, patient: Patient) -> str:

@@ -3,6 +3,7 @@
 The services are replaced, so that these tests speak of the pages alone and need no trained model.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -120,6 +121,12 @@ def picture(shade: int = 120) -> bytes:
     return file.getvalue()
 
 
+def unfolded(app: AppTest) -> AppTest:
+    """The same with the details unfolded."""
+    app.session_state["details"] = True
+    return app.run()
+
+
 def upload(app: AppTest, data: bytes, name: str = "lesion.png") -> AppTest:
     return app.file_uploader[0].upload(name, data, "image/png").run()
 
@@ -169,7 +176,7 @@ def test_an_answer_stands_beside_the_model_that_gave_it_though_it_came_into_use_
         patch.setattr(analysis_service, "analyse", promoted_meanwhile)
         upload(app, picture())
     assert not app.exception
-    assert "`some-model-2` (another, 224 pixels" in words(app)
+    assert "`some-model-2` (another, 224 pixels" in words(unfolded(app))
 
 
 def test_a_picture_whose_model_is_not_known_any_more_is_asked_for_again(services: Services) -> None:
@@ -227,7 +234,7 @@ def test_the_home_page_comes_up_while_the_model_loads_and_fills_in_once_it_is_re
 
 
 def test_an_upload_shows_decision_seven_names_and_their_probabilities(services: Services) -> None:
-    app = upload(open_page("pages/analyse.py"), picture())
+    app = unfolded(upload(open_page("pages/analyse.py"), picture()))
     assert not app.exception
     text = words(app)
     assert "Refer" in app.header[0].value
@@ -432,25 +439,39 @@ def test_an_example_is_labelled_and_names_its_diagnosis_only_with_the_result(
     assert said in words(app)
 
 
-def test_the_download_holds_the_exact_probabilities_and_the_patient(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the page offers to download, by the button's label."""
     contents: dict[str, str] = {}
-    import streamlit as st
-
     original: Callable[..., bool] = st.download_button
     monkeypatch.setattr(
         st, "download_button",
         lambda label, data, **rest: contents.update({label: data}) or original(label, data, **rest),
     )  # fmt: skip
+    return contents
+
+
+def test_the_download_holds_the_exact_probabilities_and_the_patient(
+    services: Services, downloads: dict[str, str]
+) -> None:
     app = upload(open_page("pages/analyse.py"), picture())
     app.number_input[0].set_value(71).run()
-    record = json.loads(contents["Download JSON"])
+    assert not downloads, "nothing is made before it is unfolded"
+    unfolded(app)
+    record = json.loads(downloads["Download JSON"])
     assert record["probabilities"] == {c: float(p) for c, p in zip(CODES, PROBABILITIES, strict=True)}
     assert record["sha256"] == hashlib.sha256(picture()).hexdigest()
     assert record["patient"]["age"] == 71
     assert record["refer"] is True
-    table = [line.split(",") for line in contents["Download CSV"].splitlines()]
+    table = [line.split(",") for line in downloads["Download CSV"].splitlines()]
     assert [row[0] for row in table[1:]] == list(CODES)
     assert sum(float(row[3]) for row in table[1:]) == pytest.approx(1)
     assert "not a diagnosis" in table[1][-1]
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "lesion-1.png"])
+def test_a_files_name_is_no_formula_to_a_spreadsheet(services: Services, downloads: dict[str, str], name: str) -> None:
+    unfolded(upload(open_page("pages/analyse.py"), picture(), name))
+    rows = list(csv.DictReader(io.StringIO(downloads["Download CSV"])))
+    assert {row["image"] for row in rows} == {name if name == "lesion-1.png" else f"'{name}"}
+    assert json.loads(downloads["Download JSON"])["image"] == name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, upload, words
+from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, unfolded, upload, words
 
 from skin_model.charts import display_copy
 from skin_model.entities import (
@@ -138,7 +138,7 @@ def test_a_refused_picture_is_judged_all_the_same_by_its_own_model_while_another
         trusted.state = ModelState(status)
     app.button(key="judge-anyway").click().run()
     assert not app.exception
-    assert "`some-model-1` (mobilenet, 224 pixels" in words(app)
+    assert "`some-model-1` (mobilenet, 224 pixels" in words(unfolded(app))
     assert any(label.startswith("How sure is this?") for label in labels(app)), "its own prediction sets"
 
 
