@@ -1,7 +1,7 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import streamlit as st
@@ -10,6 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pages.ui import explanations, outlining, reasons, second_look, trust, widgets
 from pages.ui.frame import begin_page, explain_failure
+from pages.ui.memory import remember, remembered
 from pages.ui.similar import similar_cases
 from skin_model.charts import display_copy
 from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, NotJudged, Patient
@@ -53,9 +54,9 @@ def offer_first(round_: int) -> UploadedFile | None:
     if "refused" in st.session_state:
         with st.container(key="refused"):
             st.error(st.session_state.refused)
-    if state.status == "ready" and analysis.examples():  # unseen examples are known once the model is
+    if examples := known_examples():
         st.header("Or try an example", anchor=False)
-        offer_examples()
+        offer_examples(examples)
     widgets.fetch_charts_ahead()
     return upload
 
@@ -66,8 +67,9 @@ def offer_next(round_: int) -> UploadedFile | None:
         left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         upload = uploader("Drop the next image here, or choose one", round_)
-    with right, st.popover("Try an example", width="stretch", key=f"examples-{round_}"):
-        offer_examples()
+    examples = known_examples()
+    with right, st.popover("Try an example", width="stretch", disabled=not examples, key=f"examples-{round_}"):
+        offer_examples(examples)
     return upload
 
 
@@ -134,13 +136,18 @@ def impressed(chosen: str) -> None:
 
 def judge_anyway(withheld: trust.Withheld) -> None:
     """A picture that the gate refused is judged because a person asked for it; the answer carries the reasons."""
-    del st.session_state.withheld
-    keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.summary, withheld.example)
+    if st.session_state.pop("withheld", None) is not None:  # a second press finds it judged
+        keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.summary, withheld.example)
 
 
-def offer_examples() -> None:
+def known_examples() -> list[Example]:
+    """Those to offer; none before the model is ready, since which pictures it has not seen is known only then."""
+    return analysis.examples() if state.status == "ready" else []
+
+
+def offer_examples(examples: list[Example]) -> None:
     with st.container(horizontal=True, gap="small"):
-        for number, example in enumerate(analysis.examples(), start=1):
+        for number, example in enumerate(examples, start=1):
             kind = "synthetic" if example.synthetic else "test image"
             with st.container(width=128, gap="xxsmall"):
                 st.image(example.path, width=128, alt=f"Thumbnail {number}, {kind}")
@@ -177,8 +184,7 @@ def show(shown: widgets.Shown) -> None:
     if patient != Patient() and not used:
         words = "(not used by this model, which judges the picture alone)"
         st.markdown(f"**Patient:** {widgets.describe(patient)} {words}")
-    with st.expander("Details: probabilities, downloads, picture without map, file and model"):
-        widgets.details(shown, patient)
+    widgets.details(shown, patient)
 
 
 def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
@@ -193,9 +199,15 @@ def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
 
 
 def entered(key: str) -> Patient:
-    """What was entered below before this run began, so that the answer above can take it into account."""
+    """What was entered below before this run began, so that the answer above can take it into account.
+
+    It is kept for the picture on the page alone: found again after a look at another page, gone with the next picture.
+    """
     view = st.session_state
-    return Patient(view.get(f"age-{key}"), view.get(f"sex-{key}"), view.get(f"site-{key}"))
+    subject, kept = remembered("patient", (key, Patient()))
+    for name, value in asdict(kept if subject == key else Patient()).items():
+        view.setdefault(f"{name}-{key}", value)  # as a widget's default it could not be emptied in the browser
+    return Patient(view[f"age-{key}"], view[f"sex-{key}"], view[f"site-{key}"])
 
 
 def ask_patient(key: str, used: bool) -> Patient:
@@ -203,11 +215,13 @@ def ask_patient(key: str, used: bool) -> Patient:
     of_model = "The answer above takes them into account." if used else "This model does not use them."
     st.caption(f"{of_model} Shown with the result and in its download; kept nowhere.")
     first, second, third = st.columns(3)
-    return Patient(
+    patient = Patient(
         age=first.number_input("Age in years", 0, 120, None, placeholder="not known", key=f"age-{key}"),
         sex=second.selectbox("Sex", SEXES, None, placeholder="not known", key=f"sex-{key}"),
         site=third.selectbox("Site of the lesion", SITES, None, placeholder="not known", key=f"site-{key}"),
     )
+    remember("patient", (key, patient))
+    return patient
 
 
 if explain_failure(state):

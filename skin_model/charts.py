@@ -89,7 +89,7 @@ def probability_bars(prediction: Prediction) -> go.Figure:
             },
         },
         customdata=[d.group.value for d in ranked],
-        hovertemplate="%{y}<br>%{x:.2%}<br>%{customdata}<extra></extra>",
+        hovertemplate="%{y}<br>%{text}<br>%{customdata}<extra></extra>",
     )
     figure = go.Figure(bars)
     for position, diagnosis in enumerate(ranked):

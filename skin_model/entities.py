@@ -321,6 +321,8 @@ class ModelSummary:
         drawn: it learned from drawings, so its answers mean nothing clinically.
         details: what else was measured on the test part, as `details.json` holds it; empty where nothing was.
         prediction_sets: as `conformal.fit` returns them; empty for a model without.
+        explanations: what was measured of each method of explaining, as `truthfulness.summarise` returns it; empty
+            where nothing was.
     """
 
     version: str
@@ -335,6 +337,7 @@ class ModelSummary:
     drawn: bool = False
     details: dict[str, Any] = field(default_factory=dict)
     prediction_sets: dict[str, Any] = field(default_factory=dict)
+    explanations: dict[str, Any] = field(default_factory=dict)
 
     @property
     def told_apart(self) -> bool:

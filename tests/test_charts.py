@@ -33,6 +33,15 @@ def test_each_bar_carries_the_exact_probability_of_the_diagnosis_it_names() -> N
     assert dict(zip(bars.y, bars.x, strict=True)) == expected
 
 
+def test_the_pointer_over_a_bar_reads_the_percentage_that_stands_beside_it() -> None:
+    (bars,) = charts.probability_bars(PREDICTION).data
+    written = {name: text.replace("\N{NO-BREAK SPACE}", " ") for name, text in zip(bars.y, bars.text, strict=True)}
+    assert written["Basal cell carcinoma"] == "<1 %"
+    assert written["Melanoma"] == "30 %"
+    assert "%{text}" in bars.hovertemplate
+    assert "%{x" not in bars.hovertemplate, "more digits than the model knows"
+
+
 def test_the_most_likely_diagnosis_stands_on_top_and_its_name_is_emphasised() -> None:
     figure = charts.probability_bars(PREDICTION)
     assert list(figure.data[0].x) == sorted(figure.data[0].x)  # Plotly draws the last category on top

@@ -18,7 +18,7 @@ from skin_model.errors import BundleError, ConfigurationError, StoppedError
 from skin_model.explain.methods import METHODS
 from skin_model.inference import Classifier
 from skin_model.services import analysis as analysis_service
-from skin_model.services import explaining, prediction
+from skin_model.services import explaining, prediction, workspace
 from skin_model.taxonomy import CODES
 
 FAST = [key for key, method in METHODS.items() if not method.slow]
@@ -158,7 +158,7 @@ def test_a_run_that_fails_says_so_in_a_sentence_without_details(analysed, monkey
 
 
 def test_methods_that_were_never_measured_are_offered_and_say_so(analysed):
-    offers = {offer.key: offer for offer in explaining.offers()}
+    offers = {offer.key: offer for offer in explaining.offers(summary=workspace.model_state().summary)}
     assert set(offers) == set(METHODS)
     assert all("Not measured" in offer.evidence and not offer.failed for offer in offers.values())
 

@@ -13,7 +13,7 @@ from skin_model.evaluation import faithfulness, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
 from skin_model.inference import Classifier
-from skin_model.services import explaining, explanation_check, registry
+from skin_model.services import explaining, explanation_check, registry, workspace
 from skin_model.taxonomy import CODES
 
 
@@ -190,7 +190,8 @@ def test_figures_kept_in_a_model_reach_page_and_report_and_can_be_replaced(check
     explanation_check.keep(checked, made)
     again = bundle.read(made.folder)
     assert json.loads(again.text(truthfulness.FILE)) == checked
-    offers = {offer.key: offer for offer in explaining.offers()}
+    workspace.classifier()  # loaded
+    offers = {offer.key: offer for offer in explaining.offers(summary=workspace.model_state().summary)}
     assert offers["gradcam"].failed is not checked["methods"]["gradcam"]["passed"]
     assert "pictures the model never saw" in offers["gradcam"].evidence
     assert "Not measured" in offers["lime"].evidence

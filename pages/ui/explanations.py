@@ -14,6 +14,7 @@ from skin_model.taxonomy import BY_CODE
 
 POLL_SECONDS = 0.5
 Kept = dict[tuple[str, str], Explanation]  # (method, class code) -> map, of the picture on the page
+Wanted = tuple[str, str]  # (method, class code, or "" where one run gives all classes): what a run is for
 
 
 def others(shown: Shown) -> None:
@@ -38,15 +39,20 @@ def _unfolding(shown: Shown) -> None:
     with st.expander("Other explanations: other methods, two maps side by side", on_change="rerun", key="others") as it:
         if not it.open:
             return
-        try:
-            offers = explaining.offers()
-        except SkinModelError as error:
-            st.error(str(error))
-            return
-        style, opacity, offered = _controls(offers)
-        for number, column in enumerate(st.columns(2, gap="large")):
+        style, opacity, offered = _controls(explaining.offers(summary=shown.summary))
+        if not offered:
+            st.info(
+                "Every method failed its check on this model, so maps may mislead. To see one, switch them on above."
+            )
+        wanted = set()
+        for number, column in enumerate(st.columns(2, gap="large") if offered else ()):
             with column:
-                _panel(shown, number, offered, style, opacity)
+                wanted.add(_panel(shown, number, offered, style, opacity))
+        runs: dict[Wanted, Run] = st.session_state["explanation-runs"]
+        for key in runs.keys() - wanted:
+            gone = runs.pop(key)
+            gone.stop()
+            _keep(gone.method, gone.explanations)
 
 
 def _controls(offers: list[Offer]) -> tuple[str, float, list[Offer]]:
@@ -75,8 +81,8 @@ def _controls(offers: list[Offer]) -> tuple[str, float, list[Offer]]:
     return style, 1.0 if lines else strength / 100, offers
 
 
-def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: float) -> None:
-    """One map: which method, which class, the picture, what it can show and how it did when measured."""
+def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: float) -> Wanted:
+    """One map: which method, which class, the picture, what it can show and how it did.  Returns what it wants."""
     names = {offer.key: f"{offer.name} (seconds)" if offer.slow else offer.name for offer in offers}
     by_key = {offer.key: offer for offer in offers}
     which, of = st.columns(2)
@@ -104,19 +110,25 @@ def _panel(shown: Shown, number: int, offers: list[Offer], style: str, opacity: 
     took = st.session_state["explained-seconds"].get(method)
     time = f"  \nComputed in {took:.1f} s." if offer.slow and took and explanation is not None else ""
     st.caption(f"{offer.limits}  \n{offer.evidence}{time}")
+    return _wanted(offer, target)
+
+
+def _wanted(offer: Offer, target: str) -> Wanted:
+    return offer.key, target if offer.one_class else ""
 
 
 def _explanation(shown: Shown, offer: Offer, target: str, number: int) -> Explanation | None:
     """The map where it is there; a slow one is offered, followed, and can be stopped."""
     kept: Kept = st.session_state["explained"]
-    runs: dict[int, Run] = st.session_state["explanation-runs"]
-    run = runs.get(number)
+    runs: dict[Wanted, Run] = st.session_state["explanation-runs"]
+    wanted = _wanted(offer, target)
+    run = runs.get(wanted)
+    if run is not None and _going(run):
+        _follow(run, offer, number)
+        return None
     if run is not None and run.explanations:
         _keep(run.method, run.explanations)
         st.session_state["explained-seconds"][run.method] = run.seconds
-    if run is not None and (run.method, run.target) != (offer.key, target):
-        runs.pop(number).stop()
-        run = None
     if (offer.key, target) in kept:
         return kept[offer.key, target]
     if not offer.slow:
@@ -125,18 +137,20 @@ def _explanation(shown: Shown, offer: Offer, target: str, number: int) -> Explan
         except SkinModelError as error:
             st.error(str(error))
         return kept.get((offer.key, target))
-    if run is not None and not run.done and not run.stopped:
-        _follow(run, offer, number)
-        return None
     if run is not None and run.error:
         st.error(run.error)
 
     def begin() -> None:
-        runs[number] = explaining.begin(analysis=shown.analysis, method=offer.key, target=target)
+        if wanted not in runs or not _going(runs[wanted]):  # a second press meets the run of the first
+            runs[wanted] = explaining.begin(analysis=shown.analysis, method=offer.key, target=target)
 
     words = f"Compute {offer.name}, which takes seconds"
     st.button(words, key=f"begin-{number}", width="stretch", on_click=begin)
     return None
+
+
+def _going(run: Run) -> bool:
+    return not run.done and not run.stopped
 
 
 @st.fragment(run_every=POLL_SECONDS)

@@ -16,3 +16,8 @@ def remember(name: str, value: T) -> T:
     """Keep what a widget says now; returns it."""
     st.session_state[f"kept-{name}"] = value
     return value
+
+
+def forget(name: str) -> None:
+    """Keep it no longer."""
+    st.session_state.pop(f"kept-{name}", None)

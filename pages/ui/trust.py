@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.ui.memory import remember, remembered
-from pages.ui.widgets import Shown, literal
+from pages.ui.memory import forget, remember, remembered
+from pages.ui.widgets import Shown, listed, literal, malignant_names
 from skin_model import charts
 from skin_model.charts import marked_name, percent
 from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, PredictionSet, QualityReport
@@ -74,8 +74,8 @@ def certainty(shown: Shown) -> None:
             )
         st.markdown(
             f"The diagnoses that **cannot be excluded** are chosen so that, for every diagnosis alike, the true one is "
-            f"among them in {found.coverage * 100:.0f} of 100 new lesions. How often that came true on test pictures"
-            f"{f' {shown.known}' if shown.known else ''} stands beside each; in the others it was outside the set."
+            f"among them in {found.coverage * 100:.0f} of 100 new lesions. Beside each stands how often that came true "
+            f"on test pictures{f' {shown.known}' if shown.known else ''}; in the others it was outside the set."
         )
         st.markdown(_set_table(shown, found.codes, found.always))
         _views(shown)
@@ -86,9 +86,11 @@ def _in_short(found: PredictionSet, melanomas: Rate | None) -> str:
     codes = found.codes
     if not codes:
         return "No diagnosis fits at this coverage, which is a reason for care"
-    named, others = BY_CODE["mel" if "mel" in codes else codes[0]].name, len(codes) - 1
-    more = f" and {others} other diagnos{'es' if others > 1 else 'is'}" if others else ""
-    said = f"{named}{more} cannot be excluded at {found.coverage * 100:.0f} % coverage"
+    named = malignant_names(found) or [BY_CODE[codes[0]].name]
+    others = len(codes) - len(named)
+    if others:
+        named.append(f"{others} other diagnos{'es' if others > 1 else 'is'}")
+    said = f"{listed(named)} cannot be excluded at {found.coverage * 100:.0f} % coverage"
     if "mel" in codes or melanomas is None:
         return said
     return f"{said}; melanoma is outside the set, as {whole(1 - melanomas[0])} of 100 melanomas were"
@@ -214,16 +216,23 @@ def _weighed(probabilities: dict[str, float], table: costs.Costs, *, refer: bool
 
 
 def _set_costs(table: costs.Costs | None) -> None:
-    """What it is worth not to miss each malignant diagnosis: set once, for everyone."""
+    """What it is worth not to miss each malignant diagnosis: set once, for everyone.
+
+    The form is that of one table, so that numbers entered beside an older one neither hide nor replace a newer one.
+    """
     label = "Set what a missed one costs, for the department"
     if table is not None:
         label = "The department's costs"
-    with st.popover(label, key="costs-popover"), st.form("costs", border=False):
+    stamp = table.at.isoformat() if table else ""
+    if table is not None and remembered("costs-shown", stamp) != stamp:
+        st.info(f"{table.actor} has set the department's costs meanwhile; numbers entered here before were not set.")
+    remember("costs-shown", stamp)
+    with st.popover(label, key="costs-popover"), st.form(f"costs-{stamp}", border=False):
         st.markdown("Not to refer **one** of these is as bad as how many unneeded referrals?")
         given = {
             code: st.number_input(
                 marked_name(BY_CODE[code]), 1.0, float(costs.MOST), table.missed[code] if table else None, step=1.0,
-                format="%.4g", placeholder="not set", key=f"cost-{code}",
+                format="%.4g", placeholder="not set", key=f"cost-{code}-{stamp}",
             )
             for code in costs.MALIGNANT
         }  # fmt: skip
@@ -235,6 +244,7 @@ def _set_costs(table: costs.Costs | None) -> None:
             except SkinModelError as error:
                 st.error(str(error))
                 return
+            forget("costs-shown")
             st.rerun(scope="fragment")
 
 

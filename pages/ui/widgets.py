@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.ui.memory import remember, remembered
 from pages.ui.viewer import picture_viewer
 from skin_model import charts
 from skin_model.charts import percent
@@ -18,11 +19,15 @@ from skin_model.entities import (
     ModelSummary,
     Patient,
     Prediction,
+    PredictionSet,
 )
 from skin_model.services import analysis as analysis_service
 from skin_model.services import explaining, trust
+from skin_model.services.explaining import Offer
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
+COLUMNS = {"age": "age", "sex": "sex", "localization": "site"}  # of a data set, as a patient's particulars are named
+FAILED_MAPS = "failed-maps"  # remembered: show the maps beside the answer though their method failed its check
 USE = "assistive only; not a diagnosis; not cleared as a medical device; research and education"
 
 
@@ -65,10 +70,21 @@ class Shown:
 
     @property
     def known(self) -> str:
-        """How the test pictures of those figures were judged, in words; empty where that was not told apart."""
-        if "alone" not in self.summary.details.get("patients", {}):
+        """How the test pictures of those figures were judged, in words; empty where that was not told apart.
+
+        Where less is known of this patient than of theirs, the words end by saying so.
+        """
+        patients = self.summary.details.get("patients", {})
+        if "alone" not in patients:
             return ""
-        return "with age, sex and site" if self.alone is not None else "judged alone"
+        if self.alone is None:
+            return "judged alone"
+        theirs = [COLUMNS[column] for column in patients["known"]]
+        here = [name for name in theirs if getattr(self.patient, name) is not None]
+        if here == theirs:
+            return f"with {listed(theirs)}"
+        known = f"only {listed(here)} {'is' if len(here) == 1 else 'are'}" if here else "none is"
+        return f"with {listed(theirs)}, of which {known} known here"
 
     @property
     def ranked(self) -> list[str]:
@@ -88,7 +104,7 @@ def decision(shown: Shown, patient: Patient) -> None:
             st.header(f"{charts.MALIGNANT_MARK} Refer{drawn}", anchor=False)
             st.markdown(
                 f"Malignant probability **{found}** reaches the operating point of {point}, {aim}. "
-                "Many lesions referred at this point prove benign."
+                f"Many lesions referred at this point prove benign.{_nobody_entered(shown)}"
             )
             _without_patient(shown)
         return
@@ -96,11 +112,37 @@ def decision(shown: Shown, patient: Patient) -> None:
         st.header(f"Below the operating point{drawn}", anchor=False)
         st.markdown(
             f"Malignant probability **{found}** does not reach the operating point of {point}, {aim}. "
-            "This does not rule out malignancy."
+            f"This does not rule out malignancy{_not_excluded(shown)}.{_nobody_entered(shown)}"
         )
         _without_patient(shown)
         _missed_more(shown.summary, patient)
         _may_be_missed_more(shown.measured, patient)
+
+
+def _nobody_entered(shown: Shown) -> str:
+    """A sentence on where to enter the patient, to follow another; empty where one is, or the model takes none."""
+    if shown.analysis.for_patient is None or shown.alone is not None:
+        return ""
+    return " Age, sex and site count too: enter them below."
+
+
+def _not_excluded(shown: Shown) -> str:
+    """The malignant diagnoses that cannot be excluded all the same, to go on a sentence; empty where there are none."""
+    found = trust.prediction_set(prediction=shown.analysis.prediction, summary=shown.summary)
+    named = malignant_names(found) if found else []
+    if not found or not named:
+        return ""
+    return f': at {found.coverage * 100:.0f} % coverage, {listed(named)} cannot be excluded (see "How sure is this?")'
+
+
+def malignant_names(found: PredictionSet) -> list[str]:
+    """The malignant and pre-malignant diagnoses of a set, the likeliest first."""
+    return [BY_CODE[code].name for code in found.codes if BY_CODE[code].malignant]
+
+
+def listed(names: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _without_patient(shown: Shown) -> None:
@@ -140,7 +182,9 @@ def _may_be_missed_more(summary: ModelSummary, patient: Patient) -> None:
     groups = trust.unknown_weaknesses(patient=patient, summary=summary)
     if groups:
         named = "; ".join(_group(weakness) for weakness in groups)
-        st.markdown(f"It was found to miss more in some, and whether this is one was not entered: {named}.")
+        st.markdown(
+            f"The model was found to miss more in some patients, and whether this is one was not entered: {named}."
+        )
 
 
 def describe(patient: Patient) -> str:
@@ -170,20 +214,34 @@ def _told_apart(value: float, threshold: float) -> tuple[str, str]:
 
 
 def picture_under_map(shown: Shown, target: str, opacity: float) -> None:
-    """The picture under the class activation map of one class, with the map's legend."""
+    """The picture under the class activation map of one class, with the map's legend and what it can show."""
     analysis = shown.analysis
     explanation, name = analysis.explanations[target], BY_CODE[target].name
-    empty = not explanation.heat_map.any()
-    title = f"{shown.name}: {'no evidence' if empty else explanation.method} for {name}"
-    image = analysis_service.overlay(analysis=analysis, target=target, opacity=opacity)
+    offer = explaining.offer(summary=shown.summary)
+    wanted, empty = not offer.failed or _wanted_though_failed(offer), not explanation.heat_map.any()
+    drawn = ("no evidence" if empty else explanation.method) if wanted else "no map"
+    image = analysis.image.pixels
+    if wanted:
+        image = analysis_service.overlay(analysis=analysis, target=target, opacity=opacity)
     with st.container(key="picture"):
+        title = f"{shown.name}: {drawn} for {name}"
         picture_viewer(image, analysis.box, alt=title, subject=analysis.image.sha256)
-    if empty:
+    if wanted and empty:
         st.info(explaining.nothing(target))
-    else:
+    elif wanted:
         st.html(heat_legend(f"{explanation.method}: what speaks for <b>{name}</b>", opacity))
+        st.caption(offer.limits, help=offer.evidence)
     for sentence in _remarks(shown):
         st.caption(sentence)
+
+
+def _wanted_though_failed(offer: Offer) -> bool:
+    """Ask whether the maps of a method that failed its check are to be shown all the same."""
+    st.warning(
+        f"{offer.name} failed its check on this model: its maps may mislead, and are not shown unless asked for."
+    )
+    asked = st.toggle("Show them", remembered(FAILED_MAPS, False), help=offer.evidence, key=FAILED_MAPS)
+    return remember(FAILED_MAPS, asked)
 
 
 def _remarks(shown: Shown) -> list[str]:
@@ -223,8 +281,16 @@ def probabilities(shown: Shown) -> None:
     st.caption(f"{charts.MALIGNANT_MARK} and hatching: malignant or pre-malignant, counted for referral.")
 
 
+@st.fragment
 def details(shown: Shown, patient: Patient) -> None:
-    """What unfolds: probabilities with downloads of the exact ones, the picture alone, file and model."""
+    """Expander: probabilities with downloads of the exact ones, the picture alone, file and model."""
+    label = "Details: probabilities, downloads, picture without map, file and model"
+    with st.expander(label, key="details", on_change="rerun") as it:
+        if it.open:
+            _details(shown, patient)
+
+
+def _details(shown: Shown, patient: Patient) -> None:
     rows = _table(shown)
     numbers, alone = st.columns([1, 1], gap="large")
     with numbers:
@@ -272,7 +338,7 @@ def _as_csv(shown: Shown) -> str:
         "malignant_probability": prediction.malignant_probability,
         "threshold": prediction.threshold,
         "refer": prediction.refer,
-        "image": shown.name,
+        "image": _cell(shown.name),
         "sha256": shown.analysis.image.sha256,
         "model_version": prediction.model_version,
         "picture": shown.analysis.quality.outcome,
@@ -284,6 +350,11 @@ def _as_csv(shown: Shown) -> str:
     writer.writerow(("code", "diagnosis", "group", "probability", *whole))
     writer.writerows((*row, *whole.values()) for row in _table(shown))
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula (OWASP, "CSV injection")."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _as_json(shown: Shown, patient: Patient) -> str:

@@ -1,7 +1,6 @@
 """Explain one answer by any method: at once for the command line, in the background for the page."""
 
 import ctypes
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from skin_model.entities import Analysis, Explanation
+from skin_model.entities import Analysis, Explanation, ModelSummary
 from skin_model.errors import ConfigurationError, SkinModelError, StoppedError
 from skin_model.evaluation import truthfulness
 from skin_model.explain import overlay
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from skin_model.inference import Classifier
 
 STYLES: dict[str, Callable[..., np.ndarray]] = {"Heat map": overlay.overlay, "Contours": overlay.contours}
+FIRST = "gradcam"  # the method whose maps come with every answer
 UNEXPECTED = "Something went wrong inside this tool and there is no map. Try again; if it stays, tell your IT."
 _loading = Lock()
 _keras: "WeakKeyDictionary[Classifier, Any]" = WeakKeyDictionary()  # a model's network for gradients goes with it
@@ -44,6 +44,7 @@ class Offer:
         evidence: a sentence on how it did when measured, or that it was not.
         failed: it was measured and did no better than a map that knows nothing.
         slow: takes seconds.
+        one_class: each class needs a run of its own; of the other methods one gives the maps of all.
     """
 
     key: str
@@ -52,18 +53,21 @@ class Offer:
     evidence: str
     failed: bool
     slow: bool
+    one_class: bool = False
 
 
-def offers() -> list[Offer]:
-    """Every method, with what was measured of it on the model in use."""
-    measured = json.loads(workspace.classifier().bundle.text(truthfulness.FILE) or "{}").get("methods", {})
-    return [
-        Offer(
-            key, method.name, method.limits, truthfulness.sentence(measured.get(key)),
-            failed=not measured.get(key, {}).get("passed", True), slow=method.slow,
-        )
-        for key, method in METHODS.items()
-    ]  # fmt: skip
+def offers(*, summary: ModelSummary) -> list[Offer]:
+    """Every method, with what was measured of it on a model."""
+    return [offer(summary=summary, method=key) for key in METHODS]
+
+
+def offer(*, summary: ModelSummary, method: str = FIRST) -> Offer:
+    """One of them; `method` is a key of `METHODS`."""
+    made, figures = METHODS[method], summary.explanations.get(method, {})
+    failed = not figures.get("passed", True)
+    return Offer(
+        method, made.name, made.limits, truthfulness.sentence(figures), failed, made.slow, made.one_class is not None
+    )
 
 
 def explain(

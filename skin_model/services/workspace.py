@@ -225,6 +225,8 @@ def _with_way_back(promoted: Promotion, why: str) -> str:
 
 def _summary(made: "Bundle") -> ModelSummary:
     """What a page says of a bundle."""
+    from skin_model.evaluation import truthfulness
+
     manifest = made.manifest
     return ModelSummary(
         version=manifest.model_version,
@@ -239,4 +241,5 @@ def _summary(made: "Bundle") -> ModelSummary:
         drawn=manifest.drawn,
         details=json.loads(made.text("details.json") or "{}"),
         prediction_sets=manifest.prediction_sets,
+        explanations=json.loads(made.text(truthfulness.FILE) or "{}").get("methods", {}),
     )

@@ -1,7 +1,7 @@
 """The part of the analyse page that unfolds for other explanations, run without a browser."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ OFFERS = [
     Offer("gradcam", "Grad-CAM", "Shows regions.", "Measured on 200 pictures: better.", False, False),
     Offer("occlusion", "Occlusion", "Shows patches.", "Measured on 200 pictures: it failed this check.", True, False),
     Offer("lime", "LIME", "Shows superpixels.", "Measured on 40 pictures: better.", False, True),
+    Offer("saliency", "Saliency", "Shows pixels.", "Measured on 40 pictures: better.", False, True, one_class=True),
 ]
 
 
@@ -58,7 +59,7 @@ class Explaining:
 @pytest.fixture
 def maps(services: Services, monkeypatch: pytest.MonkeyPatch) -> Explaining:
     fake = Explaining()
-    monkeypatch.setattr(explaining, "offers", lambda: OFFERS)
+    monkeypatch.setattr(explaining, "offers", lambda *, summary: OFFERS)
     for name in ("explain", "begin", "paint"):
         monkeypatch.setattr(explaining, name, getattr(fake, name))
     return fake
@@ -191,6 +192,54 @@ def test_a_slow_method_is_stopped(maps: Explaining, way: str) -> None:
     assert not app.exception
     assert maps.runs[0].stopped
     assert not app.get("progress")
+
+
+def test_a_second_press_of_the_button_starts_nothing_that_nobody_could_stop(maps: Explaining) -> None:
+    app = slow(maps)
+    button = app.button(key="begin-0")
+    button.click().run()
+    button.click().run()
+    (run,) = maps.runs
+    app.button(key="stop-0").click().run()
+    assert run.stopped
+    app.button(key="begin-0").click().run()
+    assert len(maps.runs) == 2, "what was stopped can be asked for again"
+
+
+def test_both_panels_wait_for_one_run_where_it_gives_the_maps_of_all_classes(maps: Explaining) -> None:
+    app = slow(maps)
+    app.button(key="begin-0").click().run()
+    chosen(app, "Method", 1).set_value("lime").run()
+    assert len(app.get("progress")) == 2
+    maps.finish()
+    app.run()
+    assert len(maps.runs) == 1
+    assert words(app).count("Computed in 5.3 s.") == 2
+
+
+def test_a_method_of_one_class_at_a_time_runs_for_each_until_it_is_asked_for_no_more(maps: Explaining) -> None:
+    app = analysed()
+    for number in (0, 1):
+        chosen(app, "Method", number).set_value("saliency").run()
+        app.button(key=f"begin-{number}").click().run()
+    assert [run.target for run in maps.runs] == ["nv", "mel"]
+    chosen(app, "Class", 1).set_value("nv").run()
+    assert [run.stopped for run in maps.runs] == [False, True]
+    chosen(app, "Method", 0).set_value("gradcam").run()
+    assert not maps.runs[0].stopped, "the other panel still waits for it"
+
+
+def test_where_every_method_failed_this_is_said_and_they_can_be_looked_at_all_the_same(
+    maps: Explaining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explaining, "offers", lambda *, summary: [replace(offer, failed=True) for offer in OFFERS])
+    app = analysed()
+    assert not app.exception
+    assert "Every method failed its check on this model" in app.info[0].value
+    assert not maps.painted
+    app.toggle[0].set_value(True).run()
+    assert len(maps.painted) == 2
+    assert not app.info
 
 
 def test_a_slow_method_that_fails_says_so(maps: Explaining) -> None:

@@ -3,6 +3,7 @@
 The services are replaced, so that these tests speak of the pages alone and need no trained model.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -121,6 +122,12 @@ def picture(shade: int = 120) -> bytes:
     return file.getvalue()
 
 
+def unfolded(app: AppTest) -> AppTest:
+    """The same with the details unfolded."""
+    app.session_state["details"] = True
+    return app.run()
+
+
 def upload(app: AppTest, data: bytes, name: str = "lesion.png") -> AppTest:
     return app.file_uploader[0].upload(name, data, "image/png").run()
 
@@ -170,7 +177,7 @@ def test_an_answer_stands_beside_the_model_that_gave_it_though_it_came_into_use_
         patch.setattr(analysis_service, "analyse", promoted_meanwhile)
         upload(app, picture())
     assert not app.exception
-    assert "`some-model-2` (another, 224 pixels" in words(app)
+    assert "`some-model-2` (another, 224 pixels" in words(unfolded(app))
 
 
 def test_a_picture_whose_model_is_not_known_any_more_is_asked_for_again(services: Services) -> None:
@@ -263,12 +270,13 @@ def test_the_home_page_comes_up_while_the_model_loads_and_fills_in_once_it_is_re
 
 
 def test_an_upload_shows_decision_seven_names_and_their_probabilities(services: Services) -> None:
-    app = upload(open_page("pages/analyse.py"), picture())
+    app = unfolded(upload(open_page("pages/analyse.py"), picture()))
     assert not app.exception
     text = words(app)
     assert "Refer" in app.header[0].value
     assert "Malignant probability **36 %** reaches the operating point of 12 %" in text
     assert "95 % of malignant pictures (on test pictures: 95 %, interval 92 to 97)" in text
+    assert "enter them below" not in text, "a model that judges pictures alone"
     (chart,) = app.get("plotly_chart")
     (bars,) = json.loads(chart.proto.spec)["data"]
     assert set(bars["y"]) == {d.name for d in DIAGNOSES}
@@ -351,6 +359,22 @@ def test_a_picture_given_while_the_model_loads_is_analysed_once_it_is_ready(serv
     assert "operating point" in words(app)
 
 
+def test_a_result_on_the_page_does_not_wait_for_another_model_to_load_for_the_sake_of_examples(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+
+    def known_only_once_loaded() -> list[Example]:
+        assert services.state.status == "ready", "this would hold the page up"
+        return []
+
+    monkeypatch.setattr(analysis_service, "examples", known_only_once_loaded)
+    services.state = ModelState("loading")
+    app.run()
+    assert not app.exception
+    assert "operating point" in words(app)
+
+
 def test_the_particulars_of_one_patient_never_stand_beside_the_next_picture(services: Services) -> None:
     app = upload(open_page("pages/analyse.py"), picture())
     app.number_input[0].set_value(54).run()
@@ -367,14 +391,37 @@ def test_a_model_that_takes_the_patient_shows_its_answer_with_and_without_one(se
     services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.05, 0.89, 0.01], dtype=np.float32)
     app = upload(open_page("pages/analyse.py"), picture())
     assert "Below the operating point" in words(app)
+    asked = "Age, sex and site count too: enter them below."
+    assert asked in words(app)
     assert "takes the patient into account" not in words(app)
     app.number_input[0].set_value(80).run()
     text = words(app)
+    assert asked not in text
     assert "Refer" in text
     assert "Below the operating point" not in text
     assert "takes the patient into account: 80 years. The picture alone: 7 % malignant (below the operating" in text
     assert not any("%" in option for option in app.selectbox[0].options), "they would stay those without the patient"
     assert len(services.analysed) == 1
+
+
+def test_a_look_at_another_page_leaves_the_patient_and_so_the_answer(services: Services) -> None:
+    services.takes_patient = True
+    app = upload(open_page("pages/analyse.py"), picture())
+    app.number_input[0].set_value(80).run()
+    app.selectbox[1].set_value("male").run()
+    answer = app.header[0].value, app.markdown[1].value
+    app.switch_page("pages/models.py").run()
+    assert not app.number_input
+    app.switch_page("pages/analyse.py").run()
+    assert "takes the patient into account: 80 years, male" in words(app)
+    assert (app.number_input[0].value, app.selectbox[1].value) == (80, "male")
+    assert (app.header[0].value, app.markdown[1].value) == answer
+    app.number_input[0].set_value(None).run()
+    assert "takes the patient into account: male" in words(app), "what was taken back stays away"
+    app = upload(app, picture(shade=60))
+    assert "takes the patient into account" not in words(app)
+    app = upload(app, picture())
+    assert "takes the patient into account" not in words(app), "kept for the picture on the page alone"
 
 
 @pytest.mark.parametrize("takes_patient", [True, False])
@@ -403,7 +450,8 @@ def test_below_the_operating_point_the_page_says_where_the_model_misses_more_in_
     services.probabilities = np.array([0.01, 0.01, 0.02, 0.01, 0.0, 0.94, 0.01], dtype=np.float32)
     app = upload(open_page("pages/analyse.py"), picture())
     assert "misses more" not in words(app)
-    assert "miss more in some, and whether this is one was not entered: patients aged 30 to 44." in words(app)
+    assert "The model was found to miss more in some patients, and whether this is one was not" in words(app)
+    assert "entered: patients aged 30 to 44." in words(app)
     app.number_input[0].set_value(35).run()
     assert "referred only 68 % (interval 44 to 90) in patients aged 30 to 44; of all 93 %." in words(app)
     app.number_input[0].set_value(80).run()
@@ -427,25 +475,39 @@ def test_an_example_is_labelled_and_names_its_diagnosis_only_with_the_result(
     assert said in words(app)
 
 
-def test_the_download_holds_the_exact_probabilities_and_the_patient(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the page offers to download, by the button's label."""
     contents: dict[str, str] = {}
-    import streamlit as st
-
     original: Callable[..., bool] = st.download_button
     monkeypatch.setattr(
         st, "download_button",
         lambda label, data, **rest: contents.update({label: data}) or original(label, data, **rest),
     )  # fmt: skip
+    return contents
+
+
+def test_the_download_holds_the_exact_probabilities_and_the_patient(
+    services: Services, downloads: dict[str, str]
+) -> None:
     app = upload(open_page("pages/analyse.py"), picture())
     app.number_input[0].set_value(71).run()
-    record = json.loads(contents["Download JSON"])
+    assert not downloads, "nothing is made before it is unfolded"
+    unfolded(app)
+    record = json.loads(downloads["Download JSON"])
     assert record["probabilities"] == {c: float(p) for c, p in zip(CODES, PROBABILITIES, strict=True)}
     assert record["sha256"] == hashlib.sha256(picture()).hexdigest()
     assert record["patient"]["age"] == 71
     assert record["refer"] is True
-    table = [line.split(",") for line in contents["Download CSV"].splitlines()]
+    table = [line.split(",") for line in downloads["Download CSV"].splitlines()]
     assert [row[0] for row in table[1:]] == list(CODES)
     assert sum(float(row[3]) for row in table[1:]) == pytest.approx(1)
     assert "not a diagnosis" in table[1][-1]
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "lesion-1.png"])
+def test_a_files_name_is_no_formula_to_a_spreadsheet(services: Services, downloads: dict[str, str], name: str) -> None:
+    unfolded(upload(open_page("pages/analyse.py"), picture(), name))
+    rows = list(csv.DictReader(io.StringIO(downloads["Download CSV"])))
+    assert {row["image"] for row in rows} == {name if name == "lesion-1.png" else f"'{name}"}
+    assert json.loads(downloads["Download JSON"])["image"] == name

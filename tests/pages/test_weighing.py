@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, upload, words
+from test_pages import EVALUATION, SUMMARY, Services, open_page, picture, services, unfolded, upload, words
 
 from skin_model.charts import display_copy
 from skin_model.entities import (
@@ -105,7 +105,9 @@ def test_a_refused_picture_is_judged_all_the_same_on_demand_and_the_warning_stay
 ) -> None:
     gated(trusted, monkeypatch, UNFIT)
     app = analysed()
-    app.button(key="judge-anyway").click().run()
+    button = app.button(key="judge-anyway")
+    button.click().run()
+    button.click().run()  # as a double press does
     assert not app.exception
     text = words(app)
     assert "Malignant probability **36 %**" in text
@@ -140,7 +142,7 @@ def test_a_refused_picture_is_judged_all_the_same_by_its_own_model_while_another
         trusted.state = ModelState(status)
     app.button(key="judge-anyway").click().run()
     assert not app.exception
-    assert "`some-model-1` (mobilenet, 224 pixels" in words(app)
+    assert "`some-model-1` (mobilenet, 224 pixels" in words(unfolded(app))
     assert any(label.startswith("How sure is this?") for label in labels(app)), "its own prediction sets"
 
 
@@ -193,6 +195,42 @@ def test_where_melanoma_is_outside_the_set_it_is_said_how_often_melanomas_were(
     gated(trusted, monkeypatch, QualityReport())
     said = "naevus cannot be excluded at 90 % coverage; melanoma is outside the set, as 9 of 100 melanomas were"
     assert any(label.endswith(said) for label in labels(analysed()))
+
+
+BENIGN_FIRST = {"mel": 0.04, "bcc": 0.03, "akiec": 0.01, "nv": 0.5, "bkl": 0.42}  # 8 % malignant, below the 12 %
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "label", "box"),
+    [
+        ({"mel": 0.02, "bcc": 0.02, "nv": 0.4, "bkl": 0.4},
+         "Melanoma, Basal cell carcinoma and 2 other diagnoses cannot be excluded at 90 % coverage",
+         "malignancy: at 90 % coverage, Melanoma and Basal cell carcinoma cannot be excluded (see \"How sure"),
+        ({"bcc": 0.02, "nv": 0.4, "akiec": 0.005},
+         "Basal cell carcinoma, Actinic keratosis / Bowen's disease and 1 other diagnosis cannot be excluded at 90 % "
+         "coverage; melanoma is outside the set, as 9 of 100 melanomas were",
+         "at 90 % coverage, Basal cell carcinoma and Actinic keratosis / Bowen's disease cannot be excluded"),
+        ({"bcc": 0.02},
+         "Basal cell carcinoma cannot be excluded at 90 % coverage; melanoma is outside the set, as 9 of 100 melanomas "
+         "were", "malignancy: at 90 % coverage, Basal cell carcinoma cannot be excluded (see"),
+        ({"nv": 0.4, "bkl": 0.4},
+         "Melanocytic naevus and 1 other diagnosis cannot be excluded at 90 % coverage; melanoma is outside the set, "
+         "as 9 of 100 melanomas were", "This does not rule out malignancy."),
+    ],
+)  # fmt: skip
+def test_every_malignant_diagnosis_that_cannot_be_excluded_is_named_also_below_the_operating_point(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float], label: str, box: str
+) -> None:
+    trusted.probabilities = np.array([BENIGN_FIRST.get(code, 0.0) for code in CODES], np.float32)
+    trusted.promote(
+        "some-2", prediction_sets=SETS | {"thresholds": dict.fromkeys(CODES, 1.0) | thresholds}, details=DETAILS
+    )
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed()
+    assert f"How sure is this? {label}" in labels(app)
+    text = words(app)
+    assert "Below the operating point" in text
+    assert box in text
 
 
 def test_the_agreement_of_the_views_is_asked_for_and_kept(trusted: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +287,8 @@ def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
         return {"evaluation": evaluation, "details": details | {"prediction_sets": {"mel.coverage": rate}}}
 
     known = measured(0.6)
-    known["details"]["patients"] = {"alone": measured(0.8)}
+    shares = {"age": 0.99, "sex": 0.99, "localization": 0.98}
+    known["details"]["patients"] = {"known": shares, "alone": measured(0.8)}
     trusted.promote("told-1", prediction_sets=SETS, **known)
     trusted.takes_patient = True
     gated(trusted, monkeypatch, QualityReport())
@@ -258,9 +297,45 @@ def test_the_figures_are_those_of_answers_that_knew_as_much_of_the_patient(
     assert "Deciding: at this operating point 80 of 100 melanomas are referred" in labels(app)
     assert "| ▲ Melanoma | 25 % | **cannot be excluded** | 80 (75 to 85) |" in words(app)
     next(box for box in app.number_input if box.label == "Age in years").set_value(70).run()
+    lacking = "on test pictures with age, sex and site, of which only age is known here"
+    assert f"({lacking}: 60 %, interval 55 to 65)" in words(app)
+    assert f"how often that came true {lacking}; in the others" in words(app)
+    next(box for box in app.selectbox if box.label == "Sex").set_value("male").run()
+    assert "with age, sex and site, of which only age and sex are known here: 60 %" in words(app)
+    next(box for box in app.selectbox if box.label == "Site of the lesion").set_value("back").run()
     assert "(on test pictures with age, sex and site: 60 %, interval 55 to 65)" in words(app)
     assert "Deciding: at this operating point 60 of 100 melanomas are referred" in labels(app)
     assert "**cannot be excluded** | 60 (55 to 65) |" in words(app)
+
+
+def cost(app: AppTest, code: str) -> Any:
+    return next(box for box in app.number_input if box.key.startswith(f"cost-{code}"))
+
+
+def setting(app: AppTest) -> Any:
+    return next(button for button in app.button if button.label == "Set for everyone")
+
+
+def test_costs_that_someone_else_has_set_meanwhile_are_shown_and_not_written_over(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    costs.keep(missed={"mel": 40.0, "bcc": 5.0, "akiec": 2.0}, who="first")
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("deciding")
+    cost(app, "mel").set_value(30.0)
+    theirs = {"mel": 60.0, "bcc": 6.0, "akiec": 3.0}
+    costs.keep(missed=theirs, who="colleague")
+    setting(app).click().run()
+    table = costs.current()
+    assert table is not None
+    assert (table.missed, table.actor) == (theirs, "colleague")
+    assert any("colleague has set the department's costs meanwhile" in info.value for info in app.info)
+    assert {code: cost(app, code).value for code in theirs} == theirs
+    cost(app, "mel").set_value(30.0)
+    setting(app).click().run()
+    assert {code: cost(app, code).value for code in theirs} == theirs | {"mel": 30.0}
+    assert not app.info
 
 
 def test_the_departments_costs_are_set_once_for_everyone_and_decide(
@@ -270,13 +345,14 @@ def test_the_departments_costs_are_set_once_for_everyone_and_decide(
     gated(trusted, monkeypatch, QualityReport())
     app = analysed("deciding")
     assert "department's costs" not in words(app)
-    app.button(key="FormSubmitter:costs-Set for everyone").click().run()
+    setting(app).click().run()
     assert "Give a number from 1 to 1,000 for each of" in app.error[0].value
     assert costs.current() is None
     for code, value in {"mel": 40.0, "bcc": 5.0, "akiec": 2.0}.items():
-        app.number_input(key=f"cost-{code}").set_value(value)
-    app.button(key="FormSubmitter:costs-Set for everyone").click().run()
+        cost(app, code).set_value(value)
+    setting(app).click().run()
     assert not app.error
+    assert "meanwhile" not in "".join(info.value for info in app.info), "it was this user"
     another = analysed("deciding")
     assert "At the department's costs, not referring such lesions costs as much as" in words(another)
     assert "**refer**" in words(another)
@@ -330,6 +406,41 @@ def test_the_three_likeliest_each_show_what_speaks_for_them(trusted: Services, m
     text = words(analysed("top-three"))
     for found in ("**▲ Melanoma**, 25 %", "9 of the 16 most similar", "Nothing in the picture speaks for it."):
         assert found in text
+
+
+def of_maps(passed: bool) -> dict[str, Any]:
+    """What a check of Grad-CAM's maps came to."""
+    better = {"value": 0.1, "interval": [0.05, 0.15] if passed else [-0.05, 0.25]}
+    return {"gradcam": {"images": 200, "empty": 0, "over_blob": better, "passed": passed}}
+
+
+def test_beside_the_map_stands_what_it_can_show_and_on_demand_how_it_did_when_measured(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.promote("checked-1", explanations=of_maps(passed=True))
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("top-three")
+    (below, why) = [caption for caption in app.caption if "it cannot outline a structure" in caption.value]
+    assert below.help.startswith("Measured on 200 pictures the model never saw")
+    assert "Measured on 200 pictures the model never saw" in why.value
+    assert not app.warning
+
+
+def test_maps_that_failed_their_check_say_so_and_are_shown_on_demand_only(
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.promote("checked-2", explanations=of_maps(passed=False))
+    gated(trusted, monkeypatch, QualityReport())
+    app = analysed("top-three")
+    assert "Grad-CAM failed its check on this model" in app.warning[0].value
+    assert not trusted.overlaid
+    assert words(app).count("No map: see above the picture.") == 3
+    assert "strongest" not in words(app), "the legend of a map"
+    app.toggle(key="failed-maps").set_value(True).run()
+    assert set(trusted.overlaid) == {"nv", "mel", "bkl"}
+    assert app.warning
+    assert "No map" not in words(app)
+    assert upload(app, picture(shade=60)).toggle(key="failed-maps").value
 
 
 def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
