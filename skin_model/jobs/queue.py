@@ -1,6 +1,6 @@
 """The queues as a page or a command sees them: put a job in, look, cancel, resume, delete.
 
-Each function raises StoreError where the queues cannot be reached.
+Each function raises StoreError where the queues cannot be reached or are damaged.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from skin_model import settings
 from skin_model.entities import Job
-from skin_model.errors import JobError, SkinModelError, StoreError
+from skin_model.errors import JobError, SkinModelError
 from skin_model.store import database, records
 
 if TYPE_CHECKING:
@@ -36,15 +36,13 @@ _UNEXPECTED = "Something went wrong inside this tool ({}). The worker's log says
 
 @contextmanager
 def _named(address: str = "") -> Iterator[None]:
-    """Turn the database's word that the queues cannot be reached into a StoreError."""
-    try:
+    with database.explained(
+        "The queues",
+        address or settings.load().jobs,
+        check="the folder can be written, or that the database server runs",
+        anew="new queues begin, without the jobs so far; finished versions stay",
+    ):
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as error:
-        place = sa.make_url(address or settings.load().jobs).render_as_string(hide_password=True)
-        raise StoreError(
-            f"The queues at {place} cannot be reached ({error}). Check that the folder can be written, or that the "
-            "database server runs."
-        ) from error
 
 
 @_named()

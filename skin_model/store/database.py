@@ -57,24 +57,43 @@ def exists(address: str | None = None) -> bool:
 
 
 @contextmanager
-def _named(address: str | None) -> Iterator[sa.Engine]:
-    url = address or settings.load().database
-    place = sa.make_url(url).render_as_string(hide_password=True)
+def explained(what: str, address: str, *, check: str, anew: str) -> Iterator[None]:
+    """Turn a database's word that it cannot be reached, or is damaged, into a sentence.
+
+    Args:
+        what: the database holds, with its article.
+        address: of the database; a password in it is not shown.
+        check: what to look at where it cannot be reached.
+        anew: what is there, and what is not, once a damaged one was moved away.
+
+    Raises:
+        StoreError: as said; an error of what was asked of a sound database stays as it is.
+    """
+    place = sa.make_url(address).render_as_string(hide_password=True)
     try:
-        yield _engine(url)
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise StoreError(
-            f"The record at {place} cannot be reached ({error.orig}). Check that its folder can be written, or that "
-            "the server of DATABASE_URL runs."
-        ) from error
+        yield
     except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError):
-        raise  # the record refuses what it was asked, and is sound
+        raise
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as error:
+        said = getattr(error, "orig", None) or error
+        raise StoreError(f"{what} at {place} cannot be reached ({said}). Check that {check}.") from error
     except sa.exc.DatabaseError as error:
         raise StoreError(
-            f"The record at {place} is damaged ({error.orig}). Restore it from a backup, then start the app anew. "
-            "Without a backup, move it away (with SQLite, the files -wal and -shm too): a new record begins, with no "
-            "data set registered and the bundled model in use."
+            f"{what} cannot be read: {place} is damaged ({error.orig}). Restore it from a backup, then start the app "
+            f"anew. Without a backup, move it away (with SQLite, the files -wal and -shm too): {anew}."
         ) from error
+
+
+@contextmanager
+def _named(address: str | None) -> Iterator[sa.Engine]:
+    url = address or settings.load().database
+    with explained(
+        "The record",
+        url,
+        check="its folder can be written, or that the server of DATABASE_URL runs",
+        anew="a new record begins, with no data set registered and the bundled model in use",
+    ):
+        yield _engine(url)
 
 
 @cache

@@ -323,6 +323,15 @@ def test_asking_before_anything_was_queued_makes_no_file(home: Path) -> None:
         assert not home.exists()
 
 
+def test_queues_whose_file_is_damaged_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "jobs.db"
+    file.write_bytes(b"this is no database, or no longer one " * 200)
+    monkeypatch.setenv("SKIN_MODEL_JOBS_URL", f"sqlite:///{file}")
+    for ask in (queue.listed, lambda: queue.enqueue(kind="count", order={}, job="b")):
+        with pytest.raises(StoreError, match=r"The queues cannot be read: .*jobs\.db is damaged .* Restore it"):
+            ask()
+
+
 def test_queues_whose_server_has_ended_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from postgres import server
 
