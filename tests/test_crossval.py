@@ -252,7 +252,7 @@ def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_f
     monkeypatch.setattr(training, "train", train)
     for fold in FOLDS:
         (tmp_path / fold).mkdir()
-        known = RunState(replace(config, validation=fold), splits.fingerprint(splits.read(split_file)))
+        known = RunState(replace(config, validation=fold), splits.fingerprint(splits.read(split_file)), finished=True)
         write_state(known, tmp_path / fold)
     places = {"data": drawn_data, "out": tmp_path / "out", "split": split_file}
 

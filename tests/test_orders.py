@@ -143,7 +143,7 @@ def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_qu
             orders.submit(data_set=data_set, config=config, who="ada", job=orders.new_id(), views=views)
     run = tmp_path / "run"
     run.mkdir()
-    write_state(RunState(replace(small, validation="fold1"), data_set.fingerprint), run)
+    write_state(RunState(replace(small, validation="fold1"), data_set.fingerprint, finished=True), run)
     met = replace(small, weights=str(run / "best.keras"))
     for queue_it in (orders.submit, plans.submit_search):
         with pytest.raises(ConfigurationError, match="learned from lesions of fold0"):
@@ -267,7 +267,7 @@ def test_a_training_from_the_shipped_pair_tells_every_training_behind_it(
     config = replace(small, network=shipped.network, size=256, validation="none", weights=orders.IN_USE)
     order = orders.order_for(data_set=data_set, config=config, who="ada", name="", views=1)
     orders.check_start(order)
-    write_state(RunState(TrainingConfig(**order["config"]), data_set.fingerprint), tmp_path)
+    write_state(RunState(TrainingConfig(**order["config"]), data_set.fingerprint, finished=True), tmp_path)
     found = reproduction.told(lineage(tmp_path), lineage_folders(tmp_path))
     assert found[:-1] == [*shipped.stages, shipped.training]
 

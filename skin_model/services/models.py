@@ -50,7 +50,7 @@ def make_bundle(
 
     Args:
         data: the folder the training used.
-        run: the run's folder with `best.keras`, `run.json` and `split.csv`.
+        run: the finished run's folder with `best.keras`, `run.json` and `split.csv`.
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
         sensitivity: for malignant images that the answering network did not learn from; decides the operating point.
@@ -110,12 +110,7 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
         raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
     if out.exists():
         raise BundleError(f"{out} already exists; name a new folder, or remove the old model first.")
-    stages = lineage(run)
-    if not (stages[-1].epoch or stages[-1].finished):
-        raise TrainingError(f"The training in {run} has not finished an epoch yet; let it go on with --resume.")
-    if stages[-1].to_refit:
-        raise TrainingError(f"The last layer of {run} is still to be fitted anew; let it go on with --resume.")
-    return stages
+    return lineage(run)
 
 
 def _out_of_fold(folder: Path, run: Path, task: str) -> OutOfFold:

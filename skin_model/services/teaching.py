@@ -41,8 +41,8 @@ def check(config: TrainingConfig, fingerprint: str) -> None:
 
 
 def _check_one(state: RunState, teacher: Path, config: TrainingConfig, fingerprint: str) -> None:
-    if not state.finished or state.to_refit or state.config.task != "diagnosis":
-        raise TrainingError(f"{teacher} cannot teach: it needs to be a finished training on the seven diagnoses.")
+    if state.config.task != "diagnosis":
+        raise TrainingError(f"{teacher} cannot teach: it needs to be a training on the seven diagnoses.")
     if state.split != fingerprint:
         raise TrainingError(
             f"{teacher} was trained on another split, so it may have met test lesions of this one. "
