@@ -544,6 +544,11 @@ class TrainingConfig:
                 f"The logit-adjusted loss balances the classes by itself; with {self.balance} they would be balanced "
                 "twice. Set balance to none."
             )
+        if self.refit and self.loss != "cross-entropy":
+            raise ConfigurationError(
+                f"The last layer is fitted anew by cross-entropy, which would undo the {self.loss} loss. "
+                "Set refit to 0 or loss to cross-entropy."
+            )
         if self.oversample_to != 1 and self.balance != "oversampling":
             raise ConfigurationError(
                 f"oversample_to belongs to oversampling, and balance is {self.balance}. Set balance to oversampling."

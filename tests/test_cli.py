@@ -152,7 +152,7 @@ WANTED = TrainingConfig(
     warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
     dropout=0.3, frozen=0.4, freeze_epochs=1, balance="oversampling", oversample_to=0.5, augmentation="strong",
     artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11, metadata="age,sex",
-    teachers="a,b", teacher_share=0.4, refit=0.2,
+    teachers="a,b", teacher_share=0.4,
 )  # fmt: skip
 OPTIONS = {name: f"--{name.replace('_', '-')}={value}" for name, value in asdict(WANTED).items()}
 
@@ -183,7 +183,7 @@ def given(monkeypatch) -> list[dict]:
 
 def test_every_setting_reaches_training_cross_validation_and_search(given):
     same = {name for name, value in asdict(WANTED).items() if value == getattr(TrainingConfig(), name)}
-    assert same == {"attention"}, "it and mixing exclude each other"
+    assert same == {"attention", "refit"}, "the one excludes mixing, the other the focal loss"
     of_all = [option for name, option in OPTIONS.items() if name != "validation"]
     places = ["--data=D", "--out=O", "--split=S.csv", "--resume"]
 
@@ -201,9 +201,9 @@ def test_every_setting_reaches_training_cross_validation_and_search(given):
         assert (asked["data"], asked["split"], asked["resume"]) == (Path("D"), Path("S.csv"), True)
 
 
-def test_attention_reaches_training(given):
-    assert cli.main(["train", "--data=D", "--out=O", "--attention=0.5"]) == 0
-    assert given[0]["config"] == TrainingConfig(attention=0.5)
+def test_attention_and_a_last_layer_fitted_anew_reach_training(given):
+    assert cli.main(["train", "--data=D", "--out=O", "--attention=0.5", "--refit=0.2"]) == 0
+    assert given[0]["config"] == TrainingConfig(attention=0.5, refit=0.2)
 
 
 def test_settings_that_are_not_given_are_searched_and_have_their_defaults(given, capsys):
