@@ -100,6 +100,21 @@ def test_a_loss_is_searched_for_its_minimum(look, tiny):
     assert found.history["loss"].idxmin() == found.trial
 
 
+def test_trials_are_ranked_by_the_figure_of_the_last_layer_fitted_anew(look, tiny):
+    class Refitting(Stepwise):
+        """The better the last epoch, the worse what is kept."""
+
+        def __call__(self, **given) -> RunState:
+            state = super().__call__(**given)
+            return replace(state, refitted={"val_balanced_accuracy": 1 - state.history[-1].val_balanced_accuracy})
+
+    found = look(Refitting(lambda config, epoch: config.learning_rate + epoch / 100), config=replace(tiny, refit=0.3))
+    kept = [1 - rate - tiny.epochs / 100 for rate in found.history["learning_rate"]]
+    assert found.history["balanced_accuracy"].tolist() == pytest.approx(kept)
+    assert found.trial == kept.index(max(kept))
+    assert len(set(kept)) > 1
+
+
 def test_a_search_broken_off_in_a_trial_goes_on_to_the_trials_of_an_undisturbed_one(look):
     undisturbed = look(Stepwise(by_dropout), trials=4)
     broken = Stepwise(by_dropout)

@@ -108,7 +108,7 @@ def _watch(progress: "TrainingProgress") -> "Watch":
 
 
 def _train(options: argparse.Namespace) -> int:
-    from skin_model.progress import TrainingProgress
+    from skin_model.progress import TrainingProgress, judged
     from skin_model.services import training
 
     config = TrainingConfig(**_given(options))
@@ -123,6 +123,8 @@ def _train(options: argparse.Namespace) -> int:
             on_epoch=progress.epoch,
         )
     kept = "last" if config.validation == "none" else "best"
+    if state.refitted and (figures := judged(state.kept)):
+        print(f"with its last layer fitted anew  {figures}")
     print(f"{kept} epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
     return OK
 

@@ -172,7 +172,7 @@ def run_trial(trial: "optuna.Trial", folder: Path, monitor: str, train: Train) -
         trial.study.tell(trial, state=TrialState.PRUNED)  # not FAIL: the sampler is to learn from it
         return
     if state.finished:
-        trial.study.tell(trial, max(score(record, monitor) for record in state.history))
+        trial.study.tell(trial, score(state.kept, monitor))
     else:
         trial.study.tell(trial, state=TrialState.PRUNED)
 

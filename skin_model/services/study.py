@@ -169,15 +169,18 @@ def settings(config: TrainingConfig, params: dict[str, Any]) -> TrainingConfig:
 
 
 def history(study: "optuna.Study", config: TrainingConfig) -> pd.DataFrame:
-    """One row per trial: trial, state, figure (best of its epochs), epochs, its settings, why it broke off."""
+    """One row per trial: trial, state, figure (of what it kept, or best so far), epochs, settings, why it broke off."""
     sign = -1 if config.monitor == "loss" else 1  # the study maximises
     rows = []
     for known in study.get_trials(deepcopy=False):
         figures = known.intermediate_values
+        figure = max(figures.values(), default=np.nan)
+        if known.state.name == "COMPLETE" and known.value is not None:
+            figure = known.value
         chosen = settings(config, known.params)
         rows.append(
             {"trial": known.number, "state": known.state.name.lower()}
-            | {config.monitor: sign * max(figures.values()) if figures else np.nan, "epochs": len(figures)}
+            | {config.monitor: sign * figure, "epochs": len(figures)}
             | {name: getattr(chosen, name) for name in known.params}
             | {"reason": known.user_attrs.get("reason", "")}
         )

@@ -38,6 +38,12 @@ class RunState:
     def epoch(self) -> int:
         return len(self.history)
 
+    @property
+    def kept(self) -> EpochRecord:
+        """The epoch that `best.keras` is of, with the figures of its last layer fitted anew where it was."""
+        figures: dict[str, Any] = self.refitted or {}
+        return replace(self.history[self.best_epoch - 1], **figures)
+
     def after(self, record: EpochRecord) -> "RunState":
         """The state once one more epoch is done: which epoch is the best, and whether training ends."""
         config = self.config
