@@ -449,7 +449,8 @@ AUGMENTATIONS = ("none", "light", "standard", "strong")
 MIXES = ("none", "mixup", "cutmix")
 OPTIMIZERS = ("adam", "adamw", "nadam")
 TASKS = ("diagnosis", "binary")
-MONITORS = ("loss", "balanced_accuracy", "macro_auc")
+LAST = "last"  # the monitor of a training that keeps its last epoch
+MONITORS = ("loss", "balanced_accuracy", "macro_auc", LAST)
 
 
 def _option(default: Any, explanation: str) -> Any:
@@ -496,7 +497,8 @@ class TrainingConfig:
         0.0, "penalty of the logistic regression that fits the last layer anew after the last epoch; 0: none"
     )
     monitor: str = _option(
-        "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
+        "balanced_accuracy",
+        "validation figure that chooses the best epoch: that, loss or macro_auc; last keeps the last epoch",
     )
     patience: int = _option(8, "epochs without a better figure before training stops")
     validation: str = _option("fold0", "fold that chooses the best epoch; none trains on all and keeps the last epoch")
@@ -536,6 +538,11 @@ class TrainingConfig:
     def teacher_runs(self) -> tuple[Path, ...]:
         """The folders named by `teachers`."""
         return tuple(Path(run.strip()) for run in self.teachers.split(",") if run.strip())
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether every epoch is trained and the last one kept, whatever the figures."""
+        return self.validation == "none" or self.monitor == LAST
 
     def _check_together(self) -> None:
         """Refuse settings that contradict each other."""

@@ -90,7 +90,7 @@ class TrainingProgress:
         validated = judged(record)
         self._progress.console.print(
             f"epoch {record.epoch:3d}  loss {record.loss:.4f}  accuracy {record.accuracy:.3f}  "
-            f"{validated}{'  ' if validated else ''}{record.seconds:.0f} s{'  best' if best and validated else ''}"
+            f"{validated}{'  ' if validated else ''}{record.seconds:.0f} s{'  best' if best else ''}"
             f"{f'  at most {timedelta(seconds=int(left))} left' if left else ''}",
             soft_wrap=True,
         )

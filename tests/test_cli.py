@@ -224,6 +224,12 @@ def test_the_leak_guard_is_on_unless_it_is_switched_off_and_then_the_figures_say
     assert capsys.readouterr().out.count("The leak guard was off") == 1
 
 
+def test_figures_of_folds_that_also_chose_the_epoch_are_said_to_flatter(given, capsys):
+    for monitor, said in (("macro_auc", 1), ("last", 0)):
+        assert cli.main(["crossval", "--data=D", "--out=O", f"--monitor={monitor}"]) == 0
+        assert capsys.readouterr().out.count("chosen on the very fold that measures it") == said
+
+
 def test_lookalikes_are_listed_and_reviewed_ones_stay_in_one_part_of_the_split(drawn_data, tmp_path, capsys):
     listed, review, split = (tmp_path / name for name in ("list.csv", "review.csv", "split.csv"))
     assert cli.main(["dataset", "lookalikes", str(drawn_data), str(listed)]) == 0

@@ -182,6 +182,7 @@ def test_a_search_without_trials_or_without_anything_to_search_is_refused(look):
     for changed, sentence in (
         ({"trials": 0}, "one trial or more; 0"),
         ({"config": TrainingConfig(validation="none")}, "on a validation fold; name one"),
+        ({"config": TrainingConfig(monitor="last")}, "by a validation figure; set monitor to balanced_accuracy"),
         ({"fixed": frozenset(SPACE)}, "Nothing is left"),
     ):
         with pytest.raises(ConfigurationError, match=sentence):

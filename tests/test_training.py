@@ -61,8 +61,12 @@ def test_training_ends_with_its_last_epoch():
     assert follow([0.1, 0.2, 0.3], epochs=3).finished
 
 
-def test_without_validation_every_epoch_is_trained_and_the_last_one_is_kept():
-    state = follow([0.5, 0.4, 0.3], validation="none", epochs=3, patience=1)
+@pytest.mark.parametrize("settings", [{"validation": "none"}, {"monitor": "last"}])
+def test_without_a_figure_that_chooses_every_epoch_is_trained_and_the_last_one_is_kept(settings):
+    state = run.RunState(TrainingConfig(epochs=3, patience=1, **settings), "data")
+    for epoch, figure in enumerate([0.5, 0.4, 0.3], 1):
+        assert not state.finished
+        state = state.after(record(epoch, val_balanced_accuracy=figure, val_macro_auc=figure, val_loss=1 - figure))
     assert (state.finished, state.best_epoch, state.epoch) == (True, 3, 3)
 
 

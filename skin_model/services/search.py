@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from skin_model import files
-from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.entities import LAST, EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.services import runs, study, training
 from skin_model.services.runs import Watch
@@ -103,6 +103,10 @@ def searched(config: TrainingConfig, trials: int, fixed: frozenset[str]) -> tupl
     names = tuple(name for name in SPACE if name not in fixed | unused)
     if config.validation == "none":
         raise ConfigurationError("A search compares figures on a validation fold; name one with --validation.")
+    if config.monitor == LAST:
+        raise ConfigurationError(
+            "A search compares its trials by a validation figure; set monitor to balanced_accuracy, macro_auc or loss."
+        )
     if trials < 1:
         raise ConfigurationError(f"A search needs one trial or more; {trials} was given.")
     if not names:

@@ -50,7 +50,7 @@ def train(
     Args:
         config: all settings.
         training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization.
-            Without validation the last epoch is the best.
+            Without validation the last epoch is kept.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written; the caller sees to it that
             no other process does so too.
         split: fingerprint of the split; a resumed run must have the same.
@@ -110,7 +110,7 @@ def _go_on(
         record = _record(model, logs, val_batches, epoch, time.monotonic() - began)
         state = _keep(state, record, model, folder)
         if on_epoch:
-            on_epoch(record, state.best_epoch == record.epoch)
+            on_epoch(record, not config.keeps_last and state.best_epoch == record.epoch)
     return state
 
 

@@ -47,7 +47,7 @@ class RunState:
     def after(self, record: EpochRecord) -> "RunState":
         """The state once one more epoch is done: which epoch is the best, and whether training ends."""
         config = self.config
-        if config.validation == "none":
+        if config.keeps_last:
             finished = record.epoch >= config.epochs
             return replace(self, history=(*self.history, record), best_epoch=record.epoch, finished=finished)
         best = max((score(r, config.monitor) for r in self.history), default=-np.inf)
