@@ -242,7 +242,9 @@ def test_what_cannot_be_cross_validated_is_refused_before_any_training(
         crossval(data=drawn_data, out=tmp_path, config=replace(config, **changed), split=split_file, **asked)
 
 
-def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_file, config, tmp_path, monkeypatch):
+def test_folds_start_from_and_are_taught_by_the_network_of_their_own_fold_only(
+    drawn_data, split_file, config, tmp_path, monkeypatch
+):
     started: list[TrainingConfig] = []
 
     def train(*, config: TrainingConfig, **_: object) -> RunState:
@@ -259,8 +261,15 @@ def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_f
     with pytest.raises(ConfigurationError, match=r"validated on fold0, so it has learned from lesions of fold1"):
         crossval(config=replace(config, weights=str(tmp_path / "fold0" / "best.keras")), **places)
     assert not started
+    with pytest.raises(ConfigurationError, match=r"fold0 has learned from lesions of fold1 and would teach"):
+        crossval(config=replace(config, teachers=str(tmp_path / "fold0")), **places)
+    with pytest.raises(TrainingError, match=r"no training in .*fold0.*nowhere"):
+        crossval(config=replace(config, teachers=str(tmp_path / "{fold}" / "nowhere")), **places)
+    assert not started
+    of_each = {"weights": str(tmp_path / "{fold}" / "best.keras"), "teachers": str(tmp_path / "{fold}")}
     with pytest.raises(TrainingError, match=r"stopped in fold0; go on with --resume"):
-        crossval(config=replace(config, weights=str(tmp_path / "{fold}" / "best.keras")), **places)
+        crossval(config=replace(config, **of_each), **places)
+    assert started[0].teachers == str(tmp_path / "fold0")
     assert started[0].weights == str(tmp_path / "fold0" / "best.keras")
 
 

@@ -160,9 +160,13 @@ def answers_file(folder: Path, views: int) -> Path:
 
 
 def check_starts(config: TrainingConfig, names: tuple[str, ...], fingerprint: str) -> None:
-    """Refuse starting weights that have met the lesions of a fold; errors as `training.state.ancestors`."""
-    for name in names:
-        ancestors(_of_fold(config, name), fingerprint)
+    """Refuse starting weights and teachers that have met the lesions of a fold.
+
+    Errors as of `training.state.ancestors` and `teaching.check`.
+    """
+    for of_fold in (_of_fold(config, name) for name in names):
+        ancestors(of_fold, fingerprint)
+        teaching.check(of_fold, fingerprint)
 
 
 def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> bool:

@@ -27,13 +27,13 @@ OnAnswer = Callable[[int, int], None]  # (images answered, images in all)
 
 
 def check(config: TrainingConfig, fingerprint: str) -> None:
-    """Refuse teachers that would teach what is to be measured, before hours are spent.
+    """Refuse teachers that would teach what is to be measured, before hours are spent; none are fine.
 
     Raises:
         ConfigurationError: teachers of another task, or that learned from lesions of the validation fold.
         TrainingError: teachers that are not finished, or of another split.
     """
-    if config.task != "diagnosis":
+    if config.teachers and config.task != "diagnosis":
         raise ConfigurationError("Teachers teach the seven diagnoses; leave --task out.")
     for teacher in config.teacher_runs:
         for state in lineage(teacher):
