@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -130,6 +131,26 @@ def test_a_search_broken_off_in_a_trial_goes_on_to_the_trials_of_an_undisturbed_
     assert len(resumed.trained) == 3  # trial 0 was not repeated
     pd.testing.assert_frame_equal(again.history, undisturbed.history)
     assert (again.trial, again.config) == (undisturbed.trial, undisturbed.config)
+
+
+def test_a_search_killed_while_it_proposes_still_comes_to_all_its_trials(look, monkeypatch):
+    undisturbed, killed, resumed = (Stepwise(by_dropout) for _ in range(3))
+    look(undisturbed, trials=3)
+    sample = optuna.samplers.TPESampler.sample_independent
+
+    def die(self, study, trial, name, distribution):
+        if trial.number == 1 and name == "dropout":  # some of its settings are chosen by then
+            raise KeyboardInterrupt
+        return sample(self, study, trial, name, distribution)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.samplers.TPESampler, "sample_independent", die)
+        with pytest.raises(KeyboardInterrupt):
+            look(killed, "killed", trials=3)
+    found = look(resumed, "killed", trials=3, resume=True)
+
+    assert killed.trained + resumed.trained == undisturbed.trained
+    assert found.history["state"].tolist() == ["complete", "fail", "complete", "complete"]
 
 
 def test_more_trials_may_be_added_and_none_is_repeated(look):

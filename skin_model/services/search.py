@@ -77,13 +77,13 @@ def search(
         ancestors(config, shared.fingerprint)
         with study.opened(out / study.FILE, study.NAME, config.epochs) as known:
             study.remember(known, config, shared.fingerprint, names)
-            for number in range(trials):
-                if trial := study.trial(known, number, names, config.seed):
-                    watch.run(f"trial {number}", number, trials)
-                    _run(trial, data, out, study.settings(config, trial.params), watch)
-                    runs.release()
-                    with files.whole(out / "trials.csv") as partial:
-                        study.history(known, config).to_csv(partial, index=False)
+            while (number := study.done(known)) < trials:
+                trial = study.trial(known, names, config.seed)
+                watch.run(f"trial {trial.number}", number, trials)
+                _run(trial, data, out, study.settings(config, trial.params), watch)
+                runs.release()
+                with files.whole(out / "trials.csv") as partial:
+                    study.history(known, config).to_csv(partial, index=False)
             return best(known, config)
 
 

@@ -117,19 +117,22 @@ def remember(study: "optuna.Study", config: TrainingConfig, split: str, names: t
         )
 
 
-def trial(study: "optuna.Study", number: int, names: tuple[str, ...], seed: int) -> "optuna.Trial | None":
-    """A new trial, or one that was broken off; None where it is finished."""
+def done(study: "optuna.Study") -> int:
+    """How many trials came to something: finished or pruned."""
+    return sum(known.state.name in ("COMPLETE", "PRUNED") for known in study.get_trials(deepcopy=False))
+
+
+def trial(study: "optuna.Study", names: tuple[str, ...], seed: int) -> "optuna.Trial":
+    """The trial that was broken off, or a new one."""
     import optuna
 
-    known = study.get_trials(deepcopy=False)
-    if number >= len(known):
-        return _proposed(study, number, names, seed)
-    if known[number].state.is_finished():
-        return None
-    if known[number].params.keys() >= set(names):
-        return optuna.Trial(study, known[number]._trial_id)
-    study.tell(number, state=optuna.trial.TrialState.FAIL)  # killed while its settings were being chosen
-    return None
+    for known in study.get_trials(deepcopy=False):
+        if known.state.is_finished():
+            continue
+        if known.params.keys() >= set(names):
+            return optuna.Trial(study, known._trial_id)
+        study.tell(known.number, state=optuna.trial.TrialState.FAIL)  # killed while its settings were being chosen
+    return _proposed(study, done(study), names, seed)
 
 
 def trial_of_part(study: "optuna.Study", part: int, names: tuple[str, ...], seed: int) -> "optuna.Trial | None":
