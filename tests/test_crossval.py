@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import bundle, cli, imaging
+from skin_model import bundle, cli, files, imaging
 from skin_model.conversion import load_keras
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError, TrainingError
+from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.inference import Classifier
 from skin_model.services import evaluation, models, training
@@ -150,6 +150,29 @@ def test_the_operating_point_is_chosen_on_the_calibration_part_alone(crossed):
     referred = fitted_on[["p_mel", "p_bcc", "p_akiec"]].sum(axis=1) >= found["threshold"] - 1e-9
     assert referred.mean() >= 0.95
     assert referred.mean() - 1 / len(referred) < 0.95  # and no larger threshold would do
+
+
+def test_a_fold_that_is_done_later_joins_those_before_it(crossed, drawn_data, config, tmp_path):
+    out = tmp_path / "one by one"
+    shutil.copytree(crossed, out, ignore=shutil.ignore_patterns("fold1"))
+    alone = crossval(data=drawn_data, out=out, config=config, folds=(0,), resume=True)
+    assert list(alone["folds"]) == ["fold0"]
+    with pytest.raises(
+        TrainingError, match=r"other settings .*: dropout 0\.2 / 0\.4\. Give the same ones, or name a new"
+    ):
+        crossval(data=drawn_data, out=out, config=replace(config, dropout=0.4), folds=(1,))
+    shutil.copytree(crossed / "fold1", out / "fold1")
+
+    both = crossval(data=drawn_data, out=out, config=config, folds=(1,), resume=True)
+
+    assert both == json.loads((crossed / "crossval.json").read_text())
+    assert (out / "oof.csv").read_bytes() == (crossed / "oof.csv").read_bytes()
+
+
+def test_two_cross_validations_never_share_a_folder(drawn_data, split_file, config, tmp_path):
+    (tmp_path / "note.txt").write_text("of the other one")
+    with files.held(tmp_path), pytest.raises(BusyError):
+        crossval(data=drawn_data, out=tmp_path, config=config, split=split_file)
 
 
 def options(config: TrainingConfig) -> list[str]:

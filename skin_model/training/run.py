@@ -27,7 +27,7 @@ from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
 from skin_model.training.schedules import freeze_backbone, freeze_first, optimizer_for
-from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
+from skin_model.training.state import RunState, ancestors, check_same, read_state, write_state
 from skin_model.training.validation import judge, unjudged
 
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
@@ -117,12 +117,7 @@ def _go_on(
 def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> RunState:
     if resume:
         state = read_state(folder)
-        other = differences(state.config, config) + (["the split"] if state.split != split else [])
-        if other:
-            raise TrainingError(
-                f"The training in {folder} was started with other settings (its own / yours): {'; '.join(other)}. "
-                "Give the same ones, or name a new folder."
-            )
+        check_same(state, config, split, folder)
         return state
     if (folder / "run.json").exists():
         raise TrainingError(f"{folder} already holds a training; add --resume to go on with it, or name a new folder.")

@@ -155,6 +155,16 @@ def _origin(weights: str, fold: str, split: str) -> list[RunState]:
     return runs
 
 
+def check_same(state: RunState, config: TrainingConfig, split: str, folder: Path) -> None:
+    """Refuse to go on in `folder` with other settings or another split than its own.  Raises TrainingError."""
+    other = differences(state.config, config) + (["the split"] if state.split != split else [])
+    if other:
+        raise TrainingError(
+            f"The training in {folder} was started with other settings (its own / yours): {'; '.join(other)}. "
+            "Give the same ones, or name a new folder."
+        )
+
+
 def without_places(config: TrainingConfig) -> dict[str, Any]:
     """A training's settings for others to read: without where weights and teachers lay on that machine.
 
