@@ -476,7 +476,9 @@ class TrainingConfig:
     epochs: int = _option(20, "passes over the training images")
     batch: int = _option(32, "images per step")
     learning_rate: float = _option(1e-3, "at its highest; cosine decay to zero over all epochs")
-    warmup_epochs: float = _option(1.0, "epochs in which the learning rate rises")
+    warmup_epochs: float = _option(
+        1.0, "epochs in which the learning rate rises; at most half of those that follow the frozen ones"
+    )
     optimizer: str = _option("adam", "adam, adamw or nadam")
     weight_decay: float = _option(0.0, "decoupled, for adamw")
     average: float = _option(0.0, "momentum of the moving average of weights that is validated and kept; 0 for none")
@@ -559,6 +561,15 @@ class TrainingConfig:
         if self.oversample_to != 1 and self.balance != "oversampling":
             raise ConfigurationError(
                 f"oversample_to belongs to oversampling, and balance is {self.balance}. Set balance to oversampling."
+            )
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ConfigurationError(
+                f"weight_decay belongs to adamw, and optimizer is {self.optimizer}. Set optimizer to adamw."
+            )
+        if self.teacher_share != TrainingConfig.teacher_share and not self.teacher_runs:
+            raise ConfigurationError(
+                f"teacher_share is of what teachers say, and there are none. Name teachers, or leave it at "
+                f"{TrainingConfig.teacher_share}."
             )
         if self.attention and self.mix != "none":
             raise ConfigurationError("A blend of two images has no lesion mask. Set mix to none or attention to 0.")

@@ -149,7 +149,7 @@ def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, mo
 
 WANTED = TrainingConfig(
     network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
-    warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
+    warmup_epochs=0.5, optimizer="adamw", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
     dropout=0.3, frozen=0.4, freeze_epochs=1, balance="oversampling", oversample_to=0.5, augmentation="strong",
     artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11, metadata="age,sex",
     teachers="a,b", teacher_share=0.4,

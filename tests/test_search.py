@@ -247,6 +247,9 @@ def test_every_choice_makes_valid_settings_and_weight_decay_is_for_adamw():
             found = study.settings(TrainingConfig(optimizer="adamw"), {name: value})
             assert getattr(found, name) == pytest.approx(value)
     assert study.settings(TrainingConfig(), {"weight_decay": 0.01}).weight_decay == 0
+    proposed = {"optimizer": "adam", "weight_decay": 0.01}
+    for config in (TrainingConfig(), TrainingConfig(optimizer="adamw", weight_decay=0.1)):
+        assert study.settings(config, proposed).weight_decay == 0
     assert study.settings(TrainingConfig(), {"learning_rate": 0.00123456}).learning_rate == 0.0012
 
 

@@ -34,7 +34,12 @@ from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, ancestors, write_state
 
 IN_USE = "model in use"  # as starting weights
-NOT_HERE = {"weights", "frozen", "teachers"}  # what the shipped model took from files of where it was made
+NOT_HERE = {
+    "weights",
+    "frozen",
+    "teachers",
+    "teacher_share",
+}  # what the shipped model took from files of where it was made
 _NAMES = {"train": "training", "crossval": "cross-validation", "search": "search", "score": "scoring"}
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {

@@ -82,5 +82,7 @@ def commands(manifest: Manifest) -> list[str]:
 def _options(settings: dict[str, Any]) -> str:
     """A training's settings as options, without those that are the default."""
     defaults = asdict(TrainingConfig())
+    if not settings.get("teachers"):
+        settings = settings | {"teacher_share": defaults["teacher_share"]}
     given = {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != "")

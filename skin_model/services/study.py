@@ -167,8 +167,9 @@ def _space(names: tuple[str, ...]) -> dict[str, Any]:
 def settings(config: TrainingConfig, params: dict[str, Any]) -> TrainingConfig:
     """The configuration of a trial; numbers to two digits, so that they can be read and typed."""
     rounded: dict[str, Any] = {name: float(f"{v:.2g}") if isinstance(v, float) else v for name, v in params.items()}
-    chosen = replace(config, **rounded)
-    return chosen if chosen.optimizer == "adamw" else replace(chosen, weight_decay=config.weight_decay)
+    if rounded.get("optimizer", config.optimizer) != "adamw":
+        rounded["weight_decay"] = 0.0
+    return replace(config, **rounded)
 
 
 def history(study: "optuna.Study", config: TrainingConfig) -> pd.DataFrame:
