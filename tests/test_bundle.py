@@ -150,7 +150,20 @@ def test_the_manifest_says_how_the_model_was_trained_and_on_what(made, tiny, tra
     )
     assert manifest.agreement["images"] > 10
     assert 0 <= manifest.agreement["largest_difference"] <= 1e-4
-    assert manifest.files["network.keras"][:8] in manifest.model_version
+    assert manifest.model_version == models.version_of(bundle.read(made.folder).manifest)
+
+
+def test_models_of_one_network_that_answer_otherwise_have_names_of_their_own(made):
+    manifest = made.manifest
+    sets = manifest.prediction_sets | {"thresholds": manifest.prediction_sets["thresholds"] | {"mel": 0.5}}
+    changes = [
+        {}, {"views": 1}, {"temperature": 1.25}, {"threshold": 0.125}, {"balanced_threshold": 0.25},
+        {"target_sensitivity": 0.9}, {"prediction_sets": sets}, {"metadata": ("age",)},
+        {"files": manifest.files | {"network.keras": "0" * 64}},
+    ]  # fmt: skip
+    assert len({models.version_of(replace(manifest, **changed)) for changed in changes}) == len(changes)
+    same = replace(manifest, files=manifest.files | {"card.md": "another"}, environment={})
+    assert models.version_of(same) == manifest.model_version == models.version_of(manifest)
 
 
 def test_the_bundled_network_answers_as_trained_but_shows_no_activation_that_all_classes_share(made, trained, tiny):

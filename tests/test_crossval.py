@@ -307,6 +307,7 @@ def test_a_models_limits_can_be_fitted_on_out_of_fold_answers_too(crossed, train
     malignant = is_malignant(np.concatenate([class_indices(fitted_on["dx"]), truth]))
     enough = calibration.operating_point(metrics.malignant_probability(probabilities), malignant, sensitivity=0.95)
 
+    assert told.model_version != made.manifest.model_version  # the same network with limits of its own
     assert told.temperature == pytest.approx(made.manifest.temperature * correction, rel=1e-3)
     assert told.threshold == pytest.approx(enough, abs=1e-4)
     both = pd.concat([fitted_on, answered])

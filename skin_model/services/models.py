@@ -1,6 +1,7 @@
 """Make a bundle of a finished training."""
 
 import gzip
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -29,6 +30,10 @@ from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage, lineage_folders
 
 LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow")
+DECIDING = (
+    "task", "labels", "size", "views", "temperature", "threshold", "balanced_threshold", "target_sensitivity",
+    "prediction_sets", "metadata",
+)  # fmt: skip  # what of a manifest decides a model's answers, besides its network
 OnStage = Callable[[str], None]
 
 
@@ -191,11 +196,16 @@ def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[
     return {"largest_difference": difference, "images": len(images)}
 
 
+def version_of(manifest: Manifest) -> str:
+    """The name of a model: network, size, day, and a hash of its network and of all else that decides an answer."""
+    deciding = {name: getattr(manifest, name) for name in DECIDING} | {"network": manifest.files["network.keras"]}
+    content = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{manifest.network}-{manifest.size}-{manifest.created[:10].replace('-', '')}-{content}"
+
+
 def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
     """Name the version by its content, score the test part as `evaluate` does, write the report and the card."""
-    content = made.manifest.files["network.keras"][:8]
-    day = made.manifest.created[:10].replace("-", "")
-    manifest = replace(made.manifest, model_version=f"{made.manifest.network}-{made.manifest.size}-{day}-{content}")
+    manifest = replace(made.manifest, model_version=version_of(made.manifest))
     made = replace(made, manifest=manifest)
     classifier = Classifier(made)
     answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
