@@ -29,7 +29,7 @@ COMMANDS = {
     "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
     "join": ["RUN", "--out"],
     "search": [*PLACES, "--trials", *SETTINGS],
-    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--half"],
+    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--half", "--note", "--no-test"],
     "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--corruptions", "--allow-seen"],
     "predict": ["PATH", "--model", "--json"],
 }

@@ -46,6 +46,8 @@ def make_bundle(
     sensitivity: float = 0.95,
     half: bool = False,
     crossval: Path | None = None,
+    note: str = "",
+    test: bool = True,
     on_stage: OnStage = lambda _: None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Bundle:
@@ -61,6 +63,8 @@ def make_bundle(
         sensitivity: for malignant images that the answering network did not learn from; decides the operating point.
         half: round weights to float16 before anything is measured, and store them so: half the size.
         crossval: folder of a cross-validation of the same split, whose out-of-fold answers help to fit the limits.
+        note: what the card is to say of how the model was made.
+        test: score the test part; without, the model has no figures, and nobody has looked at that part.
         on_stage: told of each stage.
         on_check: told of (images done, images in all) while the guard against leaks compares pixels.
 
@@ -94,14 +98,15 @@ def make_bundle(
             stages[-1], reproduction.told(stages, lineage_folders(run)), table, views, sensitivity, half
         )
         classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
-        manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
+        manifest = replace(manifest, note=note.strip(), agreement=_agreement(model, classifier, calibration_rows))
         on_stage("calibrating")
         manifest = calibrating.calibrated(manifest, classifier, calibration_rows, out_of_fold)
         on_stage("compressing the cases it learned from")
         references.write_references(classifier, table, folder / gate.FILE)
         made = Bundle(folder, bundle.write_manifest(folder, manifest))
-        on_stage("evaluating on the test part")
-        manifest = _evaluated(made, table[table.part == "test"])
+        if test:
+            on_stage("evaluating on the test part")
+        manifest = _evaluated(made, table[table.part == "test"] if test else None)
         bundle.write_manifest(folder, manifest)
         os.replace(folder, out)
     return bundle.read(out)
@@ -203,15 +208,18 @@ def version_of(manifest: Manifest) -> str:
     return f"{manifest.network}-{manifest.size}-{manifest.created[:10].replace('-', '')}-{content}"
 
 
-def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
-    """Name the version by its content, score the test part as `evaluate` does, write the report and the card."""
+def _evaluated(made: Bundle, test: pd.DataFrame | None) -> Manifest:
+    """Name the version by its content, score the test part as `evaluate` does, if any, write report and card."""
     manifest = replace(made.manifest, model_version=version_of(made.manifest))
     made = replace(made, manifest=manifest)
-    classifier = Classifier(made)
-    answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
-    figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
-    for name, found in (("evaluation.json", figures), ("details.json", details)):
-        (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    figures: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    if test is not None:
+        classifier = Classifier(made)
+        answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
+        figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
+        for name, found in (("evaluation.json", figures), ("details.json", details)):
+            (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     card = report.model_card(
         manifest=asdict(manifest), evaluation=figures, commands=reproduction.commands(manifest), details=details
     )
