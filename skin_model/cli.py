@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_what_cannot_be_written()
         return REFUSED
     except KeyboardInterrupt:
-        print("stopped; a training goes on with --resume", file=sys.stderr)
+        print(f"stopped{'; it goes on with --resume' if hasattr(options, 'resume') else ''}", file=sys.stderr)
         return STOPPED
 
 

@@ -12,7 +12,7 @@ import pytest
 from skin_model import cli
 from skin_model.dataset import splits
 from skin_model.entities import TrainingConfig
-from skin_model.services import crossval, datasets, search, training
+from skin_model.services import crossval, datasets, models, search, training
 from skin_model.training.run import RunState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,13 +138,20 @@ def test_a_fault_of_the_machine_without_a_number_is_told_by_its_words(monkeypatc
     assert capsys.readouterr().err.splitlines()[-1] == "error: the tape is torn. Name another place, or make room."
 
 
-def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, monkeypatch, capsys):
+def test_stopping_a_command_by_hand_leaves_no_traceback_and_names_resume_where_there_is_such_an_option(
+    monkeypatch, capsys
+):
     def interrupted(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "train", interrupted)
-    assert cli.main(["train", "--data", str(drawn_data), "--out", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err.splitlines()[-1].startswith("stopped")
+    for service, name in ((training, "train"), (models, "make_bundle")):
+        monkeypatch.setattr(service, name, interrupted)
+    for arguments, said in (
+        (["train", "--data=D", "--out=O"], "stopped; it goes on with --resume"),
+        (["bundle", "--data=D", "--run=R", "--out=O"], "stopped"),
+    ):
+        assert cli.main(arguments) == 130
+        assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 WANTED = TrainingConfig(
