@@ -226,11 +226,16 @@ def test_a_registered_data_set_tells_what_is_in_it(data_set: DataSet, parts: pd.
         assert "test" not in set(rows["part"])
 
 
-def test_the_settings_offered_first_are_those_of_the_shipped_model_as_far_as_they_suit_the_data(
+def test_the_settings_offered_first_are_the_shipped_models_as_far_as_they_suit_the_data_and_new_weights(
     data_set: DataSet,
 ) -> None:
     config = orders.defaults(data_set)
-    assert (config.network, config.size, config.weights) == ("mobilenet", 256, None)
+    assert (config.network, config.size, config.weights, config.frozen) == ("mobilenet", 256, None, 0)
+    stages = bundle.read(settings.ASSETS / "model").manifest.stages
+    first = next(
+        stage for stage in stages if not stage["weights"].endswith(".keras") and stage["network"] == "mobilenet"
+    )
+    assert (config.learning_rate, config.warmup_epochs) == (first["learning_rate"], first["warmup_epochs"])
     without = replace(data_set, summary=data_set.summary | {"masks": 0})
     assert data_set.summary["masks"] == data_set.summary["images"]
     assert orders.defaults(without).attention == 0
