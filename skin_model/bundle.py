@@ -55,7 +55,7 @@ class Manifest:
         half: whether the weights were rounded to float16 before anything was measured.
         out_of_fold: the cross-validation by whose answers temperature, operating points and sets were fitted besides
             (see `calibrating.OutOfFold`); empty where the calibration part was all.
-        note: what its makers want its card to say of how it was made.
+        note: what its makers say of how it was made, for the card; may be empty.
     """
 
     model_version: str
