@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_what_cannot_be_written()
         return REFUSED
     except KeyboardInterrupt:
-        print("stopped; a training goes on with --resume", file=sys.stderr)
+        print(f"stopped{'; it goes on with --resume' if hasattr(options, 'resume') else ''}", file=sys.stderr)
         return STOPPED
 
 
@@ -90,6 +90,13 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="round the weights to float16, which halves the model's size, and measure it so",
     )
+    parser.add_argument("--note", default="", metavar="TEXT", help="for the model's card: how the model was made")
+    parser.add_argument(
+        "--no-test",
+        dest="test",
+        action="store_false",
+        help="leave the test part unseen, to compare candidates; the model then has no figures",
+    )
     parser.set_defaults(run=_bundle)
 
 
@@ -139,6 +146,8 @@ def _bundle(options: argparse.Namespace) -> int:
             sensitivity=options.sensitivity,
             half=options.half,
             crossval=options.crossval,
+            note=options.note,
+            test=options.test,
             on_stage=lambda stage: print(f"{stage} ...", file=sys.stderr),
             on_check=advance,
         )

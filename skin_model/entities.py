@@ -457,7 +457,8 @@ AUGMENTATIONS = ("none", "light", "standard", "strong")
 MIXES = ("none", "mixup", "cutmix")
 OPTIMIZERS = ("adam", "adamw", "nadam")
 TASKS = ("diagnosis", "binary")
-MONITORS = ("loss", "balanced_accuracy", "macro_auc")
+LAST = "last"  # the monitor of a training that keeps its last epoch
+MONITORS = ("loss", "balanced_accuracy", "macro_auc", LAST)
 
 
 def _option(default: Any, explanation: str) -> Any:
@@ -483,7 +484,9 @@ class TrainingConfig:
     epochs: int = _option(20, "passes over the training images")
     batch: int = _option(32, "images per step")
     learning_rate: float = _option(1e-3, "at its highest; cosine decay to zero over all epochs")
-    warmup_epochs: float = _option(1.0, "epochs in which the learning rate rises")
+    warmup_epochs: float = _option(
+        1.0, "epochs in which the learning rate rises; at most half of those that follow the frozen ones"
+    )
     optimizer: str = _option("adam", "adam, adamw or nadam")
     weight_decay: float = _option(0.0, "decoupled, for adamw")
     average: float = _option(0.0, "momentum of the moving average of weights that is validated and kept; 0 for none")
@@ -504,7 +507,8 @@ class TrainingConfig:
         0.0, "penalty of the logistic regression that fits the last layer anew after the last epoch; 0: none"
     )
     monitor: str = _option(
-        "balanced_accuracy", "validation figure that chooses the best epoch: that, loss or macro_auc"
+        "balanced_accuracy",
+        "validation figure that chooses the best epoch: that, loss or macro_auc; last keeps the last epoch",
     )
     patience: int = _option(8, "epochs without a better figure before training stops")
     validation: str = _option("fold0", "fold that chooses the best epoch; none trains on all and keeps the last epoch")
@@ -545,6 +549,11 @@ class TrainingConfig:
         """The folders named by `teachers`."""
         return tuple(Path(run.strip()) for run in self.teachers.split(",") if run.strip())
 
+    @property
+    def keeps_last(self) -> bool:
+        """Whether every epoch is trained and the last one kept, whatever the figures."""
+        return self.validation == "none" or self.monitor == LAST
+
     def _check_together(self) -> None:
         """Refuse settings that contradict each other."""
         if self.loss == "logit-adjusted" and self.balance != "none":
@@ -552,9 +561,23 @@ class TrainingConfig:
                 f"The logit-adjusted loss balances the classes by itself; with {self.balance} they would be balanced "
                 "twice. Set balance to none."
             )
+        if self.refit and self.loss != "cross-entropy":
+            raise ConfigurationError(
+                f"The last layer is fitted anew by cross-entropy, which would undo the {self.loss} loss. "
+                "Set refit to 0 or loss to cross-entropy."
+            )
         if self.oversample_to != 1 and self.balance != "oversampling":
             raise ConfigurationError(
                 f"oversample_to belongs to oversampling, and balance is {self.balance}. Set balance to oversampling."
+            )
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ConfigurationError(
+                f"weight_decay belongs to adamw, and optimizer is {self.optimizer}. Set optimizer to adamw."
+            )
+        if self.teacher_share != TrainingConfig.teacher_share and not self.teacher_runs:
+            raise ConfigurationError(
+                f"teacher_share is of what teachers say, and there are none. Name teachers, or leave it at "
+                f"{TrainingConfig.teacher_share}."
             )
         if self.attention and self.mix != "none":
             raise ConfigurationError("A blend of two images has no lesion mask. Set mix to none or attention to 0.")

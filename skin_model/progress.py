@@ -22,6 +22,16 @@ def steps(label: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=done < total)
 
 
+def judged(record: EpochRecord) -> str:
+    """The validation figures of an epoch in one line; "" without validation."""
+    if record.val_loss is None:
+        return ""
+    return (
+        f"validation: loss {record.val_loss:.4f}  accuracy {record.val_accuracy:.3f}  "
+        f"balanced accuracy {record.val_balanced_accuracy:.3f}  macro AUC {record.val_macro_auc:.4f}"
+    )
+
+
 class TrainingProgress:
     """A bar over all batches of one training, or of several in a row, and one line per finished epoch.
 
@@ -77,15 +87,10 @@ class TrainingProgress:
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """Print one finished epoch."""
         left = self._progress.tasks[self._task].time_remaining
-        validated = ""
-        if record.val_loss is not None:
-            validated = (
-                f"validation: loss {record.val_loss:.4f}  accuracy {record.val_accuracy:.3f}  "
-                f"balanced accuracy {record.val_balanced_accuracy:.3f}  macro AUC {record.val_macro_auc:.4f}  "
-            )
+        validated = judged(record)
         self._progress.console.print(
             f"epoch {record.epoch:3d}  loss {record.loss:.4f}  accuracy {record.accuracy:.3f}  "
-            f"{validated}{record.seconds:.0f} s{'  best' if best and validated else ''}"
+            f"{validated}{'  ' if validated else ''}{record.seconds:.0f} s{'  best' if best else ''}"
             f"{f'  at most {timedelta(seconds=int(left))} left' if left else ''}",
             soft_wrap=True,
         )

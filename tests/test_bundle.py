@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shlex
 import shutil
 import tempfile
 from dataclasses import asdict, fields, replace
@@ -12,14 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import bundle, conversion, imaging, networks
+from skin_model import bundle, cli, conversion, imaging, networks
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices
 from skin_model.errors import BundleError, DatasetError, TrainingError
 from skin_model.evaluation import conformal, metrics, sections
 from skin_model.evaluation.calibration import softmax
-from skin_model.services import calibrating, evaluation, models, prediction
+from skin_model.services import calibrating, evaluation, models, prediction, reproduction, workspace
 from skin_model.taxonomy import CODES
 from skin_model.training import run
 from skin_model.training.state import write_state
@@ -89,6 +90,7 @@ LATER = {
     "prediction_sets",
     "half",
     "out_of_fold",
+    "note",
 }  # models made before these still load
 
 
@@ -150,7 +152,20 @@ def test_the_manifest_says_how_the_model_was_trained_and_on_what(made, tiny, tra
     )
     assert manifest.agreement["images"] > 10
     assert 0 <= manifest.agreement["largest_difference"] <= 1e-4
-    assert manifest.files["network.keras"][:8] in manifest.model_version
+    assert manifest.model_version == models.version_of(bundle.read(made.folder).manifest)
+
+
+def test_models_of_one_network_that_answer_otherwise_have_names_of_their_own(made):
+    manifest = made.manifest
+    sets = manifest.prediction_sets | {"thresholds": manifest.prediction_sets["thresholds"] | {"mel": 0.5}}
+    changes = [
+        {}, {"views": 1}, {"temperature": 1.25}, {"threshold": 0.125}, {"balanced_threshold": 0.25},
+        {"target_sensitivity": 0.9}, {"prediction_sets": sets}, {"metadata": ("age",)},
+        {"files": manifest.files | {"network.keras": "0" * 64}},
+    ]  # fmt: skip
+    assert len({models.version_of(replace(manifest, **changed)) for changed in changes}) == len(changes)
+    same = replace(manifest, files=manifest.files | {"card.md": "another"}, environment={})
+    assert models.version_of(same) == manifest.model_version == models.version_of(manifest)
 
 
 def test_the_bundled_network_answers_as_trained_but_shows_no_activation_that_all_classes_share(made, trained, tiny):
@@ -305,6 +320,27 @@ def test_a_model_trained_on_all_folds_says_so_with_the_command_that_makes_it_aga
     assert "--validation none" in card
     assert pd.read_csv(io.StringIO(last.text("history.csv")))["val_loss"].isna().all()
     assert set(evaluation.read_seen(last)["part"]) == {"calibration", "fold0", "fold1"}
+
+
+@pytest.mark.usefixtures("as_converted")
+def test_a_candidate_is_made_with_a_note_and_without_a_look_at_the_test_part(
+    trained, drawn_data, tmp_path, monkeypatch, capsys
+):
+    def looked(**_):
+        raise AssertionError("the test part was scored")
+
+    monkeypatch.setattr(evaluation, "answer", looked)
+    places = [f"--data={drawn_data}", f"--run={trained}", f"--out={tmp_path / 'candidate'}"]
+    assert cli.main(["bundle", *places, "--no-test", "--note", " Chosen among 'five' on fold0. "]) == 0
+
+    candidate = bundle.read(tmp_path / "candidate")
+    assert candidate.manifest.note == "Chosen among 'five' on fold0."
+    assert sorted({*FILES} - {*candidate.manifest.files}) == ["details.json", "evaluation.json"]
+    (command,) = [line for line in reproduction.commands(candidate.manifest) if " bundle " in line]
+    assert cli._parser().parse_args(shlex.split(command)[3:]).note == candidate.manifest.note
+    summary = workspace._summary(candidate)
+    assert summary.evaluation == summary.details == {}
+    assert summary.card.startswith(f"# Model card: {candidate.manifest.model_version}")
 
 
 def test_a_bundle_never_takes_the_place_of_another(made, trained, drawn_data):

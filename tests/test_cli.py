@@ -12,7 +12,7 @@ import pytest
 from skin_model import cli
 from skin_model.dataset import splits
 from skin_model.entities import TrainingConfig
-from skin_model.services import crossval, datasets, search, training
+from skin_model.services import crossval, datasets, models, search, training
 from skin_model.training.run import RunState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +29,7 @@ COMMANDS = {
     "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
     "join": ["RUN", "--out"],
     "search": [*PLACES, "--trials", *SETTINGS],
-    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--half"],
+    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--half", "--note", "--no-test"],
     "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--corruptions", "--allow-seen"],
     "predict": ["PATH", "--model", "--json"],
 }
@@ -138,21 +138,28 @@ def test_a_fault_of_the_machine_without_a_number_is_told_by_its_words(monkeypatc
     assert capsys.readouterr().err.splitlines()[-1] == "error: the tape is torn. Name another place, or make room."
 
 
-def test_stopping_a_command_by_hand_leaves_no_traceback(drawn_data, tmp_path, monkeypatch, capsys):
+def test_stopping_a_command_by_hand_leaves_no_traceback_and_names_resume_where_there_is_such_an_option(
+    monkeypatch, capsys
+):
     def interrupted(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "train", interrupted)
-    assert cli.main(["train", "--data", str(drawn_data), "--out", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err.splitlines()[-1].startswith("stopped")
+    for service, name in ((training, "train"), (models, "make_bundle")):
+        monkeypatch.setattr(service, name, interrupted)
+    for arguments, said in (
+        (["train", "--data=D", "--out=O"], "stopped; it goes on with --resume"),
+        (["bundle", "--data=D", "--run=R", "--out=O"], "stopped"),
+    ):
+        assert cli.main(arguments) == 130
+        assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 WANTED = TrainingConfig(
     network="vgg_like", weights="a.keras", task="binary", size=96, epochs=3, batch=5, learning_rate=0.01,
-    warmup_epochs=0.5, optimizer="nadam", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
+    warmup_epochs=0.5, optimizer="adamw", weight_decay=0.1, average=0.5, loss="focal", label_smoothing=0.2,
     dropout=0.3, frozen=0.4, freeze_epochs=1, balance="oversampling", oversample_to=0.5, augmentation="strong",
     artefacts=0.1, mix="mixup", monitor="loss", patience=2, validation="fold3", seed=11, metadata="age,sex",
-    teachers="a,b", teacher_share=0.4, refit=0.2,
+    teachers="a,b", teacher_share=0.4,
 )  # fmt: skip
 OPTIONS = {name: f"--{name.replace('_', '-')}={value}" for name, value in asdict(WANTED).items()}
 
@@ -183,7 +190,7 @@ def given(monkeypatch) -> list[dict]:
 
 def test_every_setting_reaches_training_cross_validation_and_search(given):
     same = {name for name, value in asdict(WANTED).items() if value == getattr(TrainingConfig(), name)}
-    assert same == {"attention"}, "it and mixing exclude each other"
+    assert same == {"attention", "refit"}, "the one excludes mixing, the other the focal loss"
     of_all = [option for name, option in OPTIONS.items() if name != "validation"]
     places = ["--data=D", "--out=O", "--split=S.csv", "--resume"]
 
@@ -201,9 +208,9 @@ def test_every_setting_reaches_training_cross_validation_and_search(given):
         assert (asked["data"], asked["split"], asked["resume"]) == (Path("D"), Path("S.csv"), True)
 
 
-def test_attention_reaches_training(given):
-    assert cli.main(["train", "--data=D", "--out=O", "--attention=0.5"]) == 0
-    assert given[0]["config"] == TrainingConfig(attention=0.5)
+def test_attention_and_a_last_layer_fitted_anew_reach_training(given):
+    assert cli.main(["train", "--data=D", "--out=O", "--attention=0.5", "--refit=0.2"]) == 0
+    assert given[0]["config"] == TrainingConfig(attention=0.5, refit=0.2)
 
 
 def test_settings_that_are_not_given_are_searched_and_have_their_defaults(given, capsys):
@@ -222,6 +229,12 @@ def test_the_leak_guard_is_on_unless_it_is_switched_off_and_then_the_figures_say
             assert cli.main([command_name, "--data=D", "--out=O", *more]) == 0
             assert given[-1]["guard"] is guarded
     assert capsys.readouterr().out.count("The leak guard was off") == 1
+
+
+def test_figures_of_folds_that_also_chose_the_epoch_are_said_to_flatter(given, capsys):
+    for monitor, said in (("macro_auc", 1), ("last", 0)):
+        assert cli.main(["crossval", "--data=D", "--out=O", f"--monitor={monitor}"]) == 0
+        assert capsys.readouterr().out.count("chosen on the very fold that measures it") == said
 
 
 def test_lookalikes_are_listed_and_reviewed_ones_stay_in_one_part_of_the_split(drawn_data, tmp_path, capsys):

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_model import bundle, cli, imaging
+from skin_model import bundle, cli, files, imaging
 from skin_model.conversion import load_keras
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
-from skin_model.errors import ConfigurationError, DatasetError, TrainingError
+from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.inference import Classifier
 from skin_model.services import evaluation, models, training
@@ -152,6 +152,29 @@ def test_the_operating_point_is_chosen_on_the_calibration_part_alone(crossed):
     assert referred.mean() - 1 / len(referred) < 0.95  # and no larger threshold would do
 
 
+def test_a_fold_that_is_done_later_joins_those_before_it(crossed, drawn_data, config, tmp_path):
+    out = tmp_path / "one by one"
+    shutil.copytree(crossed, out, ignore=shutil.ignore_patterns("fold1"))
+    alone = crossval(data=drawn_data, out=out, config=config, folds=(0,), resume=True)
+    assert list(alone["folds"]) == ["fold0"]
+    with pytest.raises(
+        TrainingError, match=r"other settings .*: dropout 0\.2 / 0\.4\. Give the same ones, or name a new"
+    ):
+        crossval(data=drawn_data, out=out, config=replace(config, dropout=0.4), folds=(1,))
+    shutil.copytree(crossed / "fold1", out / "fold1")
+
+    both = crossval(data=drawn_data, out=out, config=config, folds=(1,), resume=True)
+
+    assert both == json.loads((crossed / "crossval.json").read_text())
+    assert (out / "oof.csv").read_bytes() == (crossed / "oof.csv").read_bytes()
+
+
+def test_two_cross_validations_never_share_a_folder(drawn_data, split_file, config, tmp_path):
+    (tmp_path / "note.txt").write_text("of the other one")
+    with files.held(tmp_path), pytest.raises(BusyError):
+        crossval(data=drawn_data, out=tmp_path, config=config, split=split_file)
+
+
 def options(config: TrainingConfig) -> list[str]:
     settings = {name: value for name, value in asdict(config).items() if name != "validation" and value is not None}
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
@@ -242,7 +265,9 @@ def test_what_cannot_be_cross_validated_is_refused_before_any_training(
         crossval(data=drawn_data, out=tmp_path, config=replace(config, **changed), split=split_file, **asked)
 
 
-def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_file, config, tmp_path, monkeypatch):
+def test_folds_start_from_and_are_taught_by_the_network_of_their_own_fold_only(
+    drawn_data, split_file, config, tmp_path, monkeypatch
+):
     started: list[TrainingConfig] = []
 
     def train(*, config: TrainingConfig, **_: object) -> RunState:
@@ -252,15 +277,22 @@ def test_folds_start_from_the_network_of_their_own_fold_only(drawn_data, split_f
     monkeypatch.setattr(training, "train", train)
     for fold in FOLDS:
         (tmp_path / fold).mkdir()
-        known = RunState(replace(config, validation=fold), splits.fingerprint(splits.read(split_file)))
+        known = RunState(replace(config, validation=fold), splits.fingerprint(splits.read(split_file)), finished=True)
         write_state(known, tmp_path / fold)
     places = {"data": drawn_data, "out": tmp_path / "out", "split": split_file}
 
     with pytest.raises(ConfigurationError, match=r"validated on fold0, so it has learned from lesions of fold1"):
         crossval(config=replace(config, weights=str(tmp_path / "fold0" / "best.keras")), **places)
     assert not started
+    with pytest.raises(ConfigurationError, match=r"fold0 has learned from lesions of fold1 and would teach"):
+        crossval(config=replace(config, teachers=str(tmp_path / "fold0")), **places)
+    with pytest.raises(TrainingError, match=r"no training in .*fold0.*nowhere"):
+        crossval(config=replace(config, teachers=str(tmp_path / "{fold}" / "nowhere")), **places)
+    assert not started
+    of_each = {"weights": str(tmp_path / "{fold}" / "best.keras"), "teachers": str(tmp_path / "{fold}")}
     with pytest.raises(TrainingError, match=r"stopped in fold0; go on with --resume"):
-        crossval(config=replace(config, weights=str(tmp_path / "{fold}" / "best.keras")), **places)
+        crossval(config=replace(config, **of_each), **places)
+    assert started[0].teachers == str(tmp_path / "fold0")
     assert started[0].weights == str(tmp_path / "fold0" / "best.keras")
 
 
@@ -275,6 +307,7 @@ def test_a_models_limits_can_be_fitted_on_out_of_fold_answers_too(crossed, train
     malignant = is_malignant(np.concatenate([class_indices(fitted_on["dx"]), truth]))
     enough = calibration.operating_point(metrics.malignant_probability(probabilities), malignant, sensitivity=0.95)
 
+    assert told.model_version != made.manifest.model_version  # the same network with limits of its own
     assert told.temperature == pytest.approx(made.manifest.temperature * correction, rel=1e-3)
     assert told.threshold == pytest.approx(enough, abs=1e-4)
     both = pd.concat([fitted_on, answered])

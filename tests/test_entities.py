@@ -77,7 +77,11 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(name):
     [
         ({"loss": "logit-adjusted"}, "Set balance to none"),
         ({"loss": "logit-adjusted", "balance": "oversampling"}, "balanced twice"),
+        ({"loss": "focal", "refit": 0.3}, "undo the focal loss. Set refit to 0 or loss to cross-entropy"),
+        ({"loss": "logit-adjusted", "balance": "none", "refit": 0.3}, "undo the logit-adjusted loss"),
         ({"oversample_to": 0.5}, "Set balance to oversampling"),
+        ({"weight_decay": 0.01}, "Set optimizer to adamw"),
+        ({"teacher_share": 0.9}, "Name teachers, or leave it at 0.7"),
         ({"freeze_epochs": 20, "epochs": 20, "weights": "imagenet"}, "Lower freeze_epochs"),
         ({"freeze_epochs": 2}, "Give weights"),
         ({"frozen": 0.28}, "Give weights, or set frozen to 0"),

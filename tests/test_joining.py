@@ -170,7 +170,7 @@ def changed(run: Path, folder: Path, **settings: object) -> Path:
         ({"size": 96}, ConfigurationError, "size is 64 in one training and 96 in the other"),
         ({"metadata": "age"}, ConfigurationError, "metadata is age,sex in one training and age in the other"),
         ({"validation": "fold1"}, ConfigurationError, "validation is none in one training and fold1 in the other"),
-        ({"refit": 0.3}, TrainingError, "is not finished yet"),
+        ({"refit": 0.3}, TrainingError, "is not finished yet; let it go on with --resume"),
     ],
 )
 def test_what_cannot_be_joined_is_refused_and_leaves_nothing(runs, others, error, sentence, tmp_path):
@@ -204,7 +204,7 @@ def test_an_unfinished_run_without_an_epoch_is_no_model(joined, drawn_data, tmp_
     folder = changed(joined, tmp_path / "run")
     state = read_state(joined)
     write_state(RunState(state.config, state.split), folder)
-    with pytest.raises(TrainingError, match="has not finished an epoch"):
+    with pytest.raises(TrainingError, match="is not finished yet"):
         models.make_bundle(data=drawn_data, run=folder, out=tmp_path / "model")
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skin_model import imaging, networks
+from skin_model import cli, imaging, networks, tracking
 from skin_model.conversion import load_keras
 from skin_model.dataset.labels import loss_weights
 from skin_model.dataset.pipeline import Batches
 from skin_model.entities import TrainingConfig
 from skin_model.errors import TrainingError
-from skin_model.services import models, training
+from skin_model.services import durable, models, training
+from skin_model.services.telling import Telling
 from skin_model.taxonomy import CODES
 from skin_model.training import attention, last_layer, run
 from skin_model.training.state import read_state
@@ -46,6 +48,26 @@ def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, 
     answers = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(answers / answers.sum(1, keepdims=True), expected, atol=2e-3)
     assert not layer.get_weights()[1].any()
+
+
+def test_its_figures_are_told_where_a_training_ends(refitted, refit_settings, drawn_data, monkeypatch, capsys):
+    state = read_state(refitted)
+    monkeypatch.setattr(training, "train", lambda **_: state)
+    assert cli.main(["train", f"--data={drawn_data}", "--out=run"]) == 0
+    figure = f"macro AUC {state.refitted['val_macro_auc']:.4f}"
+    assert any(
+        line.startswith("with its last layer fitted anew") and figure in line
+        for line in capsys.readouterr().out.splitlines()
+    )
+
+    logged, told = {}, []
+    monkeypatch.setattr(durable, "step", lambda _, act, *given: act(*given))
+    monkeypatch.setattr(tracking, "log_figures", lambda run, figures, epoch: logged.update(figures))
+    telling = Telling(SimpleNamespace(tell=lambda known, now: told.append(known["log"][-1])), refit_settings)
+    data = SimpleNamespace(folder=drawn_data)
+    durable.trained(SimpleNamespace(), telling, refit_settings, data, refitted, "run")
+    assert logged["refitted_val_macro_auc"] == state.refitted["val_macro_auc"]
+    assert f"macro AUC {state.refitted['val_macro_auc']:.3f}" in told[-1]
 
 
 def test_its_figures_stand_in_the_run_and_the_patient_still_counts(refitted, refit_settings, parts):

@@ -143,7 +143,7 @@ def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_qu
             orders.submit(data_set=data_set, config=config, who="ada", job=orders.new_id(), views=views)
     run = tmp_path / "run"
     run.mkdir()
-    write_state(RunState(replace(small, validation="fold1"), data_set.fingerprint), run)
+    write_state(RunState(replace(small, validation="fold1"), data_set.fingerprint, finished=True), run)
     met = replace(small, weights=str(run / "best.keras"))
     for queue_it in (orders.submit, plans.submit_search):
         with pytest.raises(ConfigurationError, match="learned from lesions of fold0"):
@@ -226,11 +226,16 @@ def test_a_registered_data_set_tells_what_is_in_it(data_set: DataSet, parts: pd.
         assert "test" not in set(rows["part"])
 
 
-def test_the_settings_offered_first_are_those_of_the_shipped_model_as_far_as_they_suit_the_data(
+def test_the_settings_offered_first_are_the_shipped_models_as_far_as_they_suit_the_data_and_new_weights(
     data_set: DataSet,
 ) -> None:
     config = orders.defaults(data_set)
-    assert (config.network, config.size, config.weights) == ("mobilenet", 256, None)
+    assert (config.network, config.size, config.weights, config.frozen) == ("mobilenet", 256, None, 0)
+    stages = bundle.read(settings.ASSETS / "model").manifest.stages
+    first = next(
+        stage for stage in stages if not stage["weights"].endswith(".keras") and stage["network"] == "mobilenet"
+    )
+    assert (config.learning_rate, config.warmup_epochs) == (first["learning_rate"], first["warmup_epochs"])
     without = replace(data_set, summary=data_set.summary | {"masks": 0})
     assert data_set.summary["masks"] == data_set.summary["images"]
     assert orders.defaults(without).attention == 0
@@ -267,7 +272,7 @@ def test_a_training_from_the_shipped_pair_tells_every_training_behind_it(
     config = replace(small, network=shipped.network, size=256, validation="none", weights=orders.IN_USE)
     order = orders.order_for(data_set=data_set, config=config, who="ada", name="", views=1)
     orders.check_start(order)
-    write_state(RunState(TrainingConfig(**order["config"]), data_set.fingerprint), tmp_path)
+    write_state(RunState(TrainingConfig(**order["config"]), data_set.fingerprint, finished=True), tmp_path)
     found = reproduction.told(lineage(tmp_path), lineage_folders(tmp_path))
     assert found[:-1] == [*shipped.stages, shipped.training]
 

@@ -26,7 +26,7 @@ def test_each_training_is_announced_and_each_epoch_is_one_line_with_the_time_lef
 def test_an_epoch_without_validation_tells_no_figures_of_it(capsys):
     unjudged = {f.name: None for f in fields(EpochRecord) if f.name.startswith("val_")}
     with TrainingProgress(epochs=1) as progress:
-        progress.epoch(replace(EPOCH, **unjudged), True)
+        progress.epoch(replace(EPOCH, **unjudged), False)
     line, *_ = capsys.readouterr().out.splitlines()
     assert line.split() == ["epoch", "1", "loss", "0.0000", "accuracy", "0.000", "0", "s"]
 

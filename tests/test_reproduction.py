@@ -68,6 +68,12 @@ def test_a_teacher_is_named_by_the_command_that_makes_it_and_otherwise_in_words(
     check_order([start, second, *rest])
 
 
+def test_a_share_for_teachers_of_whom_none_can_be_named_is_left_out(shipped: Manifest, tmp_path: Path) -> None:
+    taught = replace(TRAINING, teachers=str(run(tmp_path / "stranger")), teacher_share=0.9)
+    lines = reproduction.commands(of_run(run(tmp_path / "taught", taught), shipped))
+    assert not [line for line in lines if "--teacher-share" in line]  # which `train` would refuse
+
+
 def test_a_training_from_a_bundled_pair_is_told_with_all_that_went_before(shipped: Manifest, tmp_path: Path) -> None:
     """Also where another training stands before it, so that its stages are counted from there."""
     told = (*shipped.stages, shipped.training)

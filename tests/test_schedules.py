@@ -1,5 +1,7 @@
 """What is trained when, and how fast."""
 
+from dataclasses import replace
+
 import pytest
 
 from skin_model import networks
@@ -12,8 +14,8 @@ CONFIG = TrainingConfig(
 )  # fmt: skip
 
 
-def rates(head_only: bool, at: list[int]) -> list[float]:
-    optimizer = schedules.optimizer_for(CONFIG, steps=10, head_only=head_only)
+def rates(head_only: bool, at: list[int], **changed) -> list[float]:
+    optimizer = schedules.optimizer_for(replace(CONFIG, **changed), steps=10, head_only=head_only)
     found = []
     for step in at:
         optimizer.iterations.assign(step)
@@ -25,6 +27,11 @@ def test_the_cosine_takes_the_epochs_that_the_frozen_ones_leave():
     start, peak, middle, end = rates(False, [0, 10, 20, 30])
     assert (start, peak) == (pytest.approx(0.0001), pytest.approx(0.01))
     assert (middle, end) == (pytest.approx(0.005), pytest.approx(0, abs=1e-8))
+
+
+@pytest.mark.parametrize(("epochs", "peak", "end"), [(3, 5, 10), (4, 10, 20), (5, 10, 30)])
+def test_the_rate_is_reached_and_falls_again_however_few_epochs_follow_the_frozen_ones(epochs, peak, end):
+    assert rates(False, [peak, end], epochs=epochs) == [pytest.approx(0.01), pytest.approx(0, abs=1e-8)]
 
 
 def test_the_head_alone_learns_at_the_full_rate():

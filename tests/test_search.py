@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -100,6 +101,21 @@ def test_a_loss_is_searched_for_its_minimum(look, tiny):
     assert found.history["loss"].idxmin() == found.trial
 
 
+def test_trials_are_ranked_by_the_figure_of_the_last_layer_fitted_anew(look, tiny):
+    class Refitting(Stepwise):
+        """The better the last epoch, the worse what is kept."""
+
+        def __call__(self, **given) -> RunState:
+            state = super().__call__(**given)
+            return replace(state, refitted={"val_balanced_accuracy": 1 - state.history[-1].val_balanced_accuracy})
+
+    found = look(Refitting(lambda config, epoch: config.learning_rate + epoch / 100), config=replace(tiny, refit=0.3))
+    kept = [1 - rate - tiny.epochs / 100 for rate in found.history["learning_rate"]]
+    assert found.history["balanced_accuracy"].tolist() == pytest.approx(kept)
+    assert found.trial == kept.index(max(kept))
+    assert len(set(kept)) > 1
+
+
 def test_a_search_broken_off_in_a_trial_goes_on_to_the_trials_of_an_undisturbed_one(look):
     undisturbed = look(Stepwise(by_dropout), trials=4)
     broken = Stepwise(by_dropout)
@@ -115,6 +131,26 @@ def test_a_search_broken_off_in_a_trial_goes_on_to_the_trials_of_an_undisturbed_
     assert len(resumed.trained) == 3  # trial 0 was not repeated
     pd.testing.assert_frame_equal(again.history, undisturbed.history)
     assert (again.trial, again.config) == (undisturbed.trial, undisturbed.config)
+
+
+def test_a_search_killed_while_it_proposes_still_comes_to_all_its_trials(look, monkeypatch):
+    undisturbed, killed, resumed = (Stepwise(by_dropout) for _ in range(3))
+    look(undisturbed, trials=3)
+    sample = optuna.samplers.TPESampler.sample_independent
+
+    def die(self, study, trial, name, distribution):
+        if trial.number == 1 and name == "dropout":  # some of its settings are chosen by then
+            raise KeyboardInterrupt
+        return sample(self, study, trial, name, distribution)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.samplers.TPESampler, "sample_independent", die)
+        with pytest.raises(KeyboardInterrupt):
+            look(killed, "killed", trials=3)
+    found = look(resumed, "killed", trials=3, resume=True)
+
+    assert killed.trained + resumed.trained == undisturbed.trained
+    assert found.history["state"].tolist() == ["complete", "fail", "complete", "complete"]
 
 
 def test_more_trials_may_be_added_and_none_is_repeated(look):
@@ -167,6 +203,7 @@ def test_a_search_without_trials_or_without_anything_to_search_is_refused(look):
     for changed, sentence in (
         ({"trials": 0}, "one trial or more; 0"),
         ({"config": TrainingConfig(validation="none")}, "on a validation fold; name one"),
+        ({"config": TrainingConfig(monitor="last")}, "by a validation figure; set monitor to balanced_accuracy"),
         ({"fixed": frozenset(SPACE)}, "Nothing is left"),
     ):
         with pytest.raises(ConfigurationError, match=sentence):
@@ -210,6 +247,9 @@ def test_every_choice_makes_valid_settings_and_weight_decay_is_for_adamw():
             found = study.settings(TrainingConfig(optimizer="adamw"), {name: value})
             assert getattr(found, name) == pytest.approx(value)
     assert study.settings(TrainingConfig(), {"weight_decay": 0.01}).weight_decay == 0
+    proposed = {"optimizer": "adam", "weight_decay": 0.01}
+    for config in (TrainingConfig(), TrainingConfig(optimizer="adamw", weight_decay=0.1)):
+        assert study.settings(config, proposed).weight_decay == 0
     assert study.settings(TrainingConfig(), {"learning_rate": 0.00123456}).learning_rate == 0.0012
 
 

@@ -128,7 +128,7 @@ def test_teachers_that_know_the_validation_fold_are_refused(drawn_data, split_fi
 
 
 def test_teachers_of_another_task_or_split_are_refused(drawn_data, split_file, binary_run, folds, tiny, tmp_path):
-    with pytest.raises(TrainingError, match="finished training on the seven diagnoses"):
+    with pytest.raises(TrainingError, match="needs to be a training on the seven diagnoses"):
         teaching.check(replace(tiny, teachers=str(binary_run)), run.read_state(binary_run).split)
     with pytest.raises(TrainingError, match="another split"):
         teaching.check(replace(tiny, teachers=str(folds / "fold0")), "another")

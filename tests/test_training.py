@@ -1,6 +1,7 @@
 """One training: its progress on disk, its refusals, and its going on after a kill."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from skin_model.dataset.labels import loss_weights, targets
 from skin_model.dataset.pipeline import Batches
 from skin_model.entities import OPTIMIZERS, EpochRecord, TrainingConfig
 from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
-from skin_model.services import training
+from skin_model.services import models, teaching, training
 from skin_model.taxonomy import CODES
 from skin_model.training import run, state
 
@@ -60,8 +61,12 @@ def test_training_ends_with_its_last_epoch():
     assert follow([0.1, 0.2, 0.3], epochs=3).finished
 
 
-def test_without_validation_every_epoch_is_trained_and_the_last_one_is_kept():
-    state = follow([0.5, 0.4, 0.3], validation="none", epochs=3, patience=1)
+@pytest.mark.parametrize("settings", [{"validation": "none"}, {"monitor": "last"}])
+def test_without_a_figure_that_chooses_every_epoch_is_trained_and_the_last_one_is_kept(settings):
+    state = run.RunState(TrainingConfig(epochs=3, patience=1, **settings), "data")
+    for epoch, figure in enumerate([0.5, 0.4, 0.3], 1):
+        assert not state.finished
+        state = state.after(record(epoch, val_balanced_accuracy=figure, val_macro_auc=figure, val_loss=1 - figure))
     assert (state.finished, state.best_epoch, state.epoch) == (True, 3, 3)
 
 
@@ -217,6 +222,39 @@ def test_a_training_killed_at_any_moment_goes_on_to_exactly_what_an_undisturbed_
     assert_the_same_in_every_figure(folder, refitted)
     assert run.read_state(folder).history[:epochs] == killed.history
     assert {p.name for p in folder.iterdir()} == {p.name for p in refitted.iterdir()}
+
+
+def not_whole(how: str, whole: Path, refitted: Path, folder: Path) -> Path:
+    """A copy of a training as it is found where it was killed, or ended by hand, before it was whole."""
+    shutil.copytree(refitted if how == "before its last layer was fitted anew" else whole, folder)
+    known = run.read_state(folder)
+    if how == "with an epoch in run.json that best.keras is not of":
+        (folder / f"checkpoint-{known.epoch:04d}.keras").touch()
+    elif how == "in the middle":
+        known = replace(known, finished=False, history=known.history[:-1])
+    state.write_state(replace(known, refitted=None), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["with an epoch in run.json that best.keras is not of", "before its last layer was fitted anew", "in the middle"],
+)
+def test_a_training_that_is_not_whole_is_neither_bundled_nor_teaches_nor_is_started_from(
+    how, trained, refitted, tiny, drawn_data, tmp_path
+):
+    folder = not_whole(how, trained, refitted, tmp_path / "killed")
+    known = run.read_state(folder)
+    started = replace(tiny, weights=str(folder / "best.keras"))
+    for use in (
+        lambda: models.make_bundle(data=drawn_data, run=folder, out=tmp_path / "model"),
+        lambda: teaching.check(replace(tiny, teachers=str(folder)), known.split),
+        lambda: state.ancestors(started, known.split),
+        lambda: state.require_whole(folder),
+    ):
+        with pytest.raises(TrainingError, match=r"killed is not finished yet; let it go on with --resume"):
+            use()
+    assert state.require_whole(trained) == run.read_state(trained)
 
 
 def test_the_same_training_in_another_process_comes_to_exactly_the_same(in_a_process, refitted):
@@ -478,7 +516,9 @@ def test_the_trainings_a_run_started_from_are_told_first_to_last(tmp_path):
     configs.append(TrainingConfig(weights=str(tmp_path / "1" / "best.keras"), size=160))
     for number, config in enumerate(configs):
         (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "run.json").write_text(json.dumps(asdict(run.RunState(config, "data"))))
+        (tmp_path / str(number) / "run.json").write_text(
+            json.dumps(asdict(run.RunState(config, "data", finished=True)))
+        )
 
     assert [known.config for known in state.lineage(tmp_path / "2")] == configs
 
@@ -487,9 +527,12 @@ def test_weights_of_unknown_training_or_another_split_are_refused(tmp_path):
     old = TrainingConfig()
     new = TrainingConfig(weights=str(tmp_path / "old" / "best.keras"))
     (tmp_path / "old").mkdir()
+    with pytest.raises(TrainingError, match=r"There is no file .*best\.keras"):
+        state.ancestors(new, "split")
+    (tmp_path / "old" / "best.keras").touch()
     with pytest.raises(TrainingError, match=r"not known what .*best\.keras was trained on"):
         state.ancestors(new, "split")
-    state.write_state(run.RunState(old, "another split"), tmp_path / "old")
+    state.write_state(run.RunState(old, "another split", finished=True), tmp_path / "old")
     with pytest.raises(TrainingError, match=r"trained on another split.*test lesions"):
         state.ancestors(new, "split")
 
@@ -508,7 +551,8 @@ def test_a_training_never_starts_from_weights_that_know_the_fold_that_measures_i
     own, started_from, sentence, drawn_data, split_file, tiny, tmp_path, monkeypatch
 ):
     (tmp_path / "old").mkdir()
-    known = run.RunState(replace(tiny, validation=started_from), splits.fingerprint(splits.read(split_file)))
+    split = splits.fingerprint(splits.read(split_file))
+    known = run.RunState(replace(tiny, validation=started_from), split, finished=True)
     state.write_state(known, tmp_path / "old")
     config = replace(tiny, validation=own, weights=str(tmp_path / "old" / "best.keras"))
 

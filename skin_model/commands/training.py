@@ -108,7 +108,7 @@ def _watch(progress: "TrainingProgress") -> "Watch":
 
 
 def _train(options: argparse.Namespace) -> int:
-    from skin_model.progress import TrainingProgress
+    from skin_model.progress import TrainingProgress, judged
     from skin_model.services import training
 
     config = TrainingConfig(**_given(options))
@@ -122,7 +122,9 @@ def _train(options: argparse.Namespace) -> int:
             on_batch=progress.batch,
             on_epoch=progress.epoch,
         )
-    kept = "last" if config.validation == "none" else "best"
+    kept = "last" if config.keeps_last else "best"
+    if state.refitted and (figures := judged(state.kept)):
+        print(f"with its last layer fitted anew  {figures}")
     print(f"{kept} epoch {state.best_epoch} of {state.epoch}: {options.out / 'best.keras'}")
     return OK
 
@@ -144,6 +146,11 @@ def _crossval(options: argparse.Namespace) -> int:
         )
     for figure, value, interval, *by_fold in crossval.rows(found):
         print(f"{figure:45s} {value:>11s}  {interval:17s}" + "".join(f" {cell:>11s}" for cell in by_fold))
+    if not config.keeps_last:
+        print(
+            "Each network's best epoch was chosen on the very fold that measures it, which flatters these figures a "
+            "little; --monitor last keeps the last epoch instead."
+        )
     if not options.guard:
         print("The leak guard was off: these figures may be of what the networks have learned.")
     print(f"out-of-fold answers: {options.out / 'oof.csv'}; figures: {options.out / 'crossval.json'}")

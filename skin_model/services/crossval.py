@@ -26,7 +26,7 @@ from skin_model.inference import VIEWS
 from skin_model.services import runs, teaching, training
 from skin_model.services.runs import SharedSplit, Watch
 from skin_model.taxonomy import BY_CODE, CODES
-from skin_model.training.state import RunState, ancestors
+from skin_model.training.state import RunState, ancestors, check_same, read_state
 
 LOGS = [f"log_p_{code}" for code in CODES]
 PROBABILITIES = [f"p_{code}" for code in CODES]
@@ -66,45 +66,43 @@ def crossval(
         watch: told of progress.
 
     Returns:
-        What `crossval.json` holds: settings, figures of all folds' answers with intervals by lesion (`pooled`), and
-        of each fold (`folds`).
+        What `crossval.json` holds: settings, figures of the answers of all folds done so far with intervals by lesion
+        (`pooled`), and of each fold (`folds`).
 
     Raises:
         ConfigurationError, DatasetError, TrainingError, BusyError: with a sentence on what to mend.
     """
     watch = watch or Watch()
     wanted = tuple(f"fold{k}" for k in sorted(set(folds)))
-    begun = _begun(out, wanted, resume)
     check_settings(config, views)
-    shared = runs.share(
-        data=data, out=out, split=split, seed=config.seed, started=begun, guard=guard, watch=watch
-    )  # fmt: skip
-    names = _checked_folds(shared, wanted, config)
-    trained, answers = {}, []
-    for number, name in enumerate(names):
-        watch.run(name, number, len(names))
-        folder = out / name
+    with files.held(out):
+        begun = _begun(out, wanted, resume)
+        shared = runs.share(
+            data=data, out=out, split=split, seed=config.seed, started=bool(begun), guard=guard, watch=watch
+        )  # fmt: skip
+        names = _checked_folds(shared, wanted, config)
+        for name in begun:
+            check_same(read_state(out / name), _of_fold(config, name), shared.fingerprint, out / name)
+        for number, name in enumerate(names):
+            watch.run(name, number, len(names))
+            folder = out / name
 
-        def train(of_fold: TrainingConfig, folder: Path = folder) -> RunState:
-            return training.train(
-                data=data, folder=folder, config=of_fold, split=shared.file, resume=(folder / "run.json").exists(),
-                guard=False, on_batch=watch.batch, on_epoch=watch.epoch,
-            )  # fmt: skip  # guarded once for all of them
+            def train(of_fold: TrainingConfig, folder: Path = folder) -> RunState:
+                return training.train(
+                    data=data, folder=folder, config=of_fold, split=shared.file, resume=(folder / "run.json").exists(),
+                    guard=False, on_batch=watch.batch, on_epoch=watch.epoch,
+                )  # fmt: skip  # guarded once for all of them
 
-        trained[name] = fold(
-            name=name,
-            config=config,
-            table=shared.table,
-            folder=folder,
-            views=views,
-            train=train,
-            on_answer=watch.answer,
-        )
-        answers.append(read_answers(answers_file(folder, views)))
-    answered = pd.concat(answers, ignore_index=True)
-    found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, trained)
-    _write(answered, found, out)
-    return found
+            fold(
+                name=name,
+                config=config,
+                table=shared.table,
+                folder=folder,
+                views=views,
+                train=train,
+                on_answer=watch.answer,
+            )
+        return _collected(out, shared, config, views)
 
 
 def fold(
@@ -138,6 +136,10 @@ def fold(
     if not state.finished:
         raise TrainingError(f"The cross-validation was stopped in {name}; go on with --resume.")
     _answer(table, folder, name, views, on_answer)
+    return _epochs(state)
+
+
+def _epochs(state: RunState) -> dict[str, int]:
     return {"best_epoch": state.best_epoch, "epochs": state.epoch}
 
 
@@ -160,13 +162,17 @@ def answers_file(folder: Path, views: int) -> Path:
 
 
 def check_starts(config: TrainingConfig, names: tuple[str, ...], fingerprint: str) -> None:
-    """Refuse starting weights that have met the lesions of a fold; errors as `training.state.ancestors`."""
-    for name in names:
-        ancestors(_of_fold(config, name), fingerprint)
+    """Refuse starting weights and teachers that have met the lesions of a fold.
+
+    Errors as of `training.state.ancestors` and `teaching.check`.
+    """
+    for of_fold in (_of_fold(config, name) for name in names):
+        ancestors(of_fold, fingerprint)
+        teaching.check(of_fold, fingerprint)
 
 
-def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> bool:
-    """Whether there are folds in `out`; refuses to overwrite them, or to go on where there is nothing."""
+def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> list[str]:
+    """The folds that are in `out`; refuses to overwrite them, or to go on where there is nothing."""
     begun = sorted(path.parent.name for path in out.glob("fold?/run.json"))
     if resume and not begun:
         raise TrainingError(f"There is no cross-validation in {out}. Leave --resume out to start one.")
@@ -175,7 +181,7 @@ def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> bool:
             f"{out} already holds {', '.join(again)}; add --resume to keep what is finished and go on, "
             "or name a new folder."
         )
-    return bool(begun)
+    return begun
 
 
 def check_settings(config: TrainingConfig, views: int) -> None:
@@ -197,6 +203,16 @@ def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: Trainin
     runs.check_classes(shared, (*names, "calibration"))
     check_starts(config, names, shared.fingerprint)
     return names
+
+
+def _collected(out: Path, shared: SharedSplit, config: TrainingConfig, views: int) -> dict[str, Any]:
+    """Pool and write what all folds have answered, those of earlier calls too."""
+    done = [name for name in shared.folds if answers_file(out / name, views).is_file()]
+    answered = pd.concat([read_answers(answers_file(out / name, views)) for name in done], ignore_index=True)
+    trained = {name: _epochs(read_state(out / name)) for name in done}
+    found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, trained)
+    _write(answered, found, out)
+    return found
 
 
 def _of_fold(config: TrainingConfig, name: str) -> TrainingConfig:

@@ -100,7 +100,15 @@ def trained(
     )
     if not state.finished:
         me.check()
+    if state.refitted:
+        step("refitted", _log_refitted, run, state)
+        telling.refitted(state.kept)
     return state
+
+
+def _log_refitted(run: str, state: RunState) -> None:
+    figures = {f"refitted_{name}": value for name, value in (state.refitted or {}).items() if value is not None}
+    tracking.log_figures(run, figures, state.best_epoch)
 
 
 def _log_epoch(run: str, record: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Make a bundle of a finished training."""
 
 import gzip
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -29,6 +30,10 @@ from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage, lineage_folders
 
 LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow")
+DECIDING = (
+    "task", "labels", "size", "views", "temperature", "threshold", "balanced_threshold", "target_sensitivity",
+    "prediction_sets", "metadata",
+)  # fmt: skip  # what of a manifest decides a model's answers, besides its network
 OnStage = Callable[[str], None]
 
 
@@ -41,6 +46,8 @@ def make_bundle(
     sensitivity: float = 0.95,
     half: bool = False,
     crossval: Path | None = None,
+    note: str = "",
+    test: bool = True,
     on_stage: OnStage = lambda _: None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Bundle:
@@ -50,12 +57,14 @@ def make_bundle(
 
     Args:
         data: the folder the training used.
-        run: the run's folder with `best.keras`, `run.json` and `split.csv`.
+        run: the finished run's folder with `best.keras`, `run.json` and `split.csv`.
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
         sensitivity: for malignant images that the answering network did not learn from; decides the operating point.
         half: round weights to float16 before anything is measured, and store them so: half the size.
         crossval: folder of a cross-validation of the same split, whose out-of-fold answers help to fit the limits.
+        note: what the card is to say of how the model was made.
+        test: score the test part; without, the model has no figures, and nobody has looked at that part.
         on_stage: told of each stage.
         on_check: told of (images done, images in all) while the guard against leaks compares pixels.
 
@@ -89,14 +98,15 @@ def make_bundle(
             stages[-1], reproduction.told(stages, lineage_folders(run)), table, views, sensitivity, half
         )
         classifier = Classifier(Bundle(folder, bundle.write_manifest(folder, manifest)))
-        manifest = replace(manifest, agreement=_agreement(model, classifier, calibration_rows))
+        manifest = replace(manifest, note=note.strip(), agreement=_agreement(model, classifier, calibration_rows))
         on_stage("calibrating")
         manifest = calibrating.calibrated(manifest, classifier, calibration_rows, out_of_fold)
         on_stage("compressing the cases it learned from")
         references.write_references(classifier, table, folder / gate.FILE)
         made = Bundle(folder, bundle.write_manifest(folder, manifest))
-        on_stage("evaluating on the test part")
-        manifest = _evaluated(made, table[table.part == "test"])
+        if test:
+            on_stage("evaluating on the test part")
+        manifest = _evaluated(made, table[table.part == "test"] if test else None)
         bundle.write_manifest(folder, manifest)
         os.replace(folder, out)
     return bundle.read(out)
@@ -110,12 +120,7 @@ def _check_order(run: Path, out: Path, views: int, sensitivity: float) -> list[R
         raise ConfigurationError(f"sensitivity must lie above 0 and at most at 1; {sensitivity} was given.")
     if out.exists():
         raise BundleError(f"{out} already exists; name a new folder, or remove the old model first.")
-    stages = lineage(run)
-    if not (stages[-1].epoch or stages[-1].finished):
-        raise TrainingError(f"The training in {run} has not finished an epoch yet; let it go on with --resume.")
-    if stages[-1].to_refit:
-        raise TrainingError(f"The last layer of {run} is still to be fitted anew; let it go on with --resume.")
-    return stages
+    return lineage(run)
 
 
 def _out_of_fold(folder: Path, run: Path, task: str) -> OutOfFold:
@@ -196,17 +201,25 @@ def _agreement(model: Any, classifier: Classifier, table: pd.DataFrame) -> dict[
     return {"largest_difference": difference, "images": len(images)}
 
 
-def _evaluated(made: Bundle, test: pd.DataFrame) -> Manifest:
-    """Name the version by its content, score the test part as `evaluate` does, write the report and the card."""
-    content = made.manifest.files["network.keras"][:8]
-    day = made.manifest.created[:10].replace("-", "")
-    manifest = replace(made.manifest, model_version=f"{made.manifest.network}-{made.manifest.size}-{day}-{content}")
+def version_of(manifest: Manifest) -> str:
+    """The name of a model: network, size, day, and a hash of its network and of all else that decides an answer."""
+    deciding = {name: getattr(manifest, name) for name in DECIDING} | {"network": manifest.files["network.keras"]}
+    content = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{manifest.network}-{manifest.size}-{manifest.created[:10].replace('-', '')}-{content}"
+
+
+def _evaluated(made: Bundle, test: pd.DataFrame | None) -> Manifest:
+    """Name the version by its content, score the test part as `evaluate` does, if any, write report and card."""
+    manifest = replace(made.manifest, model_version=version_of(made.manifest))
     made = replace(made, manifest=manifest)
-    classifier = Classifier(made)
-    answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
-    figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
-    for name, found in (("evaluation.json", figures), ("details.json", details)):
-        (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    figures: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    if test is not None:
+        classifier = Classifier(made)
+        answered = evaluation.answer(classifier=classifier, table=test, with_looks=True)
+        figures, details = evaluation.figures(classifier, answered), evaluation.details(classifier, answered)
+        for name, found in (("evaluation.json", figures), ("details.json", details)):
+            (made.folder / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     card = report.model_card(
         manifest=asdict(manifest), evaluation=figures, commands=reproduction.commands(manifest), details=details
     )

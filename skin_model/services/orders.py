@@ -33,15 +33,22 @@ from skin_model.store import database, records
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, ancestors, write_state
 
+_AT_FIRST = ("learning_rate", "warmup_epochs")  # which go down where a training goes on from what was learned before
 IN_USE = "model in use"  # as starting weights
-NOT_HERE = {"weights", "frozen", "teachers"}  # what the shipped model took from files of where it was made
+NOT_HERE = {
+    "weights",
+    "frozen",
+    "teachers",
+    "teacher_share",
+}  # what the shipped model took from files of where it was made
 _NAMES = {"train": "training", "crossval": "cross-validation", "search": "search", "score": "scoring"}
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
                              "attention": 0.0},
-    "Standard (the shipped model's settings)": {"epochs": 24},
-    "Thorough (hours)": {"size": 224, "epochs": 30, "augmentation": "standard", "patience": 10},
+    "Standard (from new weights)": {"epochs": 24},
+    "Thorough (hours, from ImageNet's weights)": {"network": "mobilenet", "weights": "imagenet", "frozen": 0.28,
+                                                  "size": 224, "epochs": 30, "patience": 10},
 }  # fmt: skip
 
 
@@ -77,10 +84,13 @@ def starting_weights() -> dict[str, str | None]:
 def defaults(data_set: DataSet) -> TrainingConfig:
     """The settings of the model that is shipped, as far as they suit a data set and new weights; with validation.
 
+    Learning rate and warm-up are of the first training of its network, which did not go on from another one.
     Attention needs lesion masks, which few data sets have.
     """
     manifest = Manifest(**json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8")))
     shipped = manifest.last_trained or {}
+    first = next((stage for stage in manifest.stages if stage["network"] == shipped.get("network")), shipped)
+    shipped = shipped | {name: first[name] for name in _AT_FIRST if name in first}
     known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
     config = TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
     return config if data_set.summary.get("masks") else replace(config, attention=0.0)

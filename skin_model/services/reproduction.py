@@ -1,6 +1,7 @@
 """How a bundle was made: what its manifest tells of the trainings behind it, and the commands that make it again."""
 
 import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,10 @@ def commands(manifest: Manifest) -> list[str]:
         options = f"{_options(settings)} --views {folds['views']}".strip()
         lines.append(f"python -m skin_model crossval --data DATA --split SPLIT.csv --out runs/folds {options}")
         limits = " --crossval runs/folds"
+    note = f" --note {shlex.quote(manifest.note)}" if manifest.note else ""
     lines.append(
         f"python -m skin_model bundle --data DATA --run runs/{len(stages)} --out MODEL --views {manifest.views} "
-        f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}{limits}"
+        f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}{limits}{note}"
     )
     lines.append("python -m skin_model evaluate --images DATA --labels DATA/HAM10000_metadata.csv --model MODEL")
     return lines
@@ -82,5 +84,7 @@ def commands(manifest: Manifest) -> list[str]:
 def _options(settings: dict[str, Any]) -> str:
     """A training's settings as options, without those that are the default."""
     defaults = asdict(TrainingConfig())
+    if not settings.get("teachers"):
+        settings = settings | {"teacher_share": defaults["teacher_share"]}
     given = {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != "")

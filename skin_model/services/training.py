@@ -53,8 +53,7 @@ def train(
         rows = splits.place(table, parts)
         part, validated = rows["part"], config.validation != "none"
         runs.check_validation(config, set(part))
-        if config.teachers:
-            teaching.check(config, splits.fingerprint(parts))
+        teaching.check(config, splits.fingerprint(parts))
         if guard:
             leaks.refuse(table, parts, on_check)
         if not (folder / "run.json").exists():

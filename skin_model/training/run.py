@@ -27,7 +27,7 @@ from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
 from skin_model.training.schedules import freeze_backbone, freeze_first, optimizer_for
-from skin_model.training.state import RunState, ancestors, differences, read_state, write_state
+from skin_model.training.state import RunState, ancestors, check_same, read_state, write_state
 from skin_model.training.validation import judge, unjudged
 
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
@@ -50,7 +50,7 @@ def train(
     Args:
         config: all settings.
         training, validation: tables with columns `path` and `dx`; with `metadata` also age, sex and localization.
-            Without validation the last epoch is the best.
+            Without validation the last epoch is kept.
         folder: where `best.keras`, the checkpoint, `run.json` and `history.csv` are written; the caller sees to it that
             no other process does so too.
         split: fingerprint of the split; a resumed run must have the same.
@@ -110,19 +110,14 @@ def _go_on(
         record = _record(model, logs, val_batches, epoch, time.monotonic() - began)
         state = _keep(state, record, model, folder)
         if on_epoch:
-            on_epoch(record, state.best_epoch == record.epoch)
+            on_epoch(record, not config.keeps_last and state.best_epoch == record.epoch)
     return state
 
 
 def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> RunState:
     if resume:
         state = read_state(folder)
-        other = differences(state.config, config) + (["the split"] if state.split != split else [])
-        if other:
-            raise TrainingError(
-                f"The training in {folder} was started with other settings (its own / yours): {'; '.join(other)}. "
-                "Give the same ones, or name a new folder."
-            )
+        check_same(state, config, split, folder)
         return state
     if (folder / "run.json").exists():
         raise TrainingError(f"{folder} already holds a training; add --resume to go on with it, or name a new folder.")

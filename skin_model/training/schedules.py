@@ -19,10 +19,11 @@ def optimizer_for(config: TrainingConfig, steps: int, head_only: bool) -> Any:
     """
     import keras
 
-    warmup = round(config.warmup_epochs * steps)
+    whole = config.epochs - config.freeze_epochs
+    warmup = round(min(config.warmup_epochs, whole / 2) * steps)  # or a short training never reaches its rate
     cosine = keras.optimizers.schedules.CosineDecay(
         config.learning_rate / 100 if warmup else config.learning_rate,
-        max(1, (config.epochs - config.freeze_epochs) * steps - warmup),
+        max(1, whole * steps - warmup),
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )

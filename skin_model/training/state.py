@@ -38,10 +38,16 @@ class RunState:
     def epoch(self) -> int:
         return len(self.history)
 
+    @property
+    def kept(self) -> EpochRecord:
+        """The epoch that `best.keras` is of, with the figures of its last layer fitted anew where it was."""
+        figures: dict[str, Any] = self.refitted or {}
+        return replace(self.history[self.best_epoch - 1], **figures)
+
     def after(self, record: EpochRecord) -> "RunState":
         """The state once one more epoch is done: which epoch is the best, and whether training ends."""
         config = self.config
-        if config.validation == "none":
+        if config.keeps_last:
             finished = record.epoch >= config.epochs
             return replace(self, history=(*self.history, record), best_epoch=record.epoch, finished=finished)
         best = max((score(r, config.monitor) for r in self.history), default=-np.inf)
@@ -79,15 +85,30 @@ def write_state(state: RunState, folder: Path) -> None:
         partial.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
 
 
+def require_whole(folder: Path) -> RunState:
+    """The run in `folder`, whose `best.keras` surely is what `run.json` tells of.
+
+    Until a training has ended, the file may still be of an earlier epoch; a checkpoint is left where it was killed
+    between the two.
+
+    Raises:
+        TrainingError: where it is not finished, killed at its very end, or its last layer still to be fitted anew.
+    """
+    state = read_state(folder)
+    if not state.finished or state.to_refit or any(folder.glob("checkpoint-*.keras")):
+        raise TrainingError(f"The training in {folder} is not finished yet; let it go on with --resume.")
+    return state
+
+
 def lineage(folder: Path) -> list[RunState]:
     """The run in `folder`, preceded by those whose `.keras` files it started from.
 
     Raises:
-        TrainingError: where one of them is gone, or was made on another split: its network may have been trained on
-            what is a test lesion here.
+        TrainingError: where one of them is gone, not finished, or was made on another split: its network may have been
+            trained on what is a test lesion here.
         ConfigurationError: where one has learned from lesions of the fold that measured a later one.
     """
-    state = read_state(folder)
+    state = require_whole(folder)
     return [*ancestors(state.config, state.split), state]
 
 
@@ -111,6 +132,8 @@ def _origin(weights: str, fold: str, split: str) -> list[RunState]:
     """The run that a `.keras` file is of, preceded by those it started from; errors as of `ancestors`."""
     parent = Path(weights).parent
     if not (parent / "run.json").is_file():
+        if not Path(weights).is_file():
+            raise TrainingError(f"There is no file {weights}. Name the best.keras in the folder of a training.")
         raise TrainingError(
             f"It is not known what {weights} was trained on: run.json is missing beside it. "
             "Start from the best.keras in a run's own folder."
@@ -130,6 +153,16 @@ def _origin(weights: str, fold: str, split: str) -> list[RunState]:
             "{fold}: --weights OTHER/{fold}/best.keras."
         )
     return runs
+
+
+def check_same(state: RunState, config: TrainingConfig, split: str, folder: Path) -> None:
+    """Refuse to go on in `folder` with other settings or another split than its own.  Raises TrainingError."""
+    other = differences(state.config, config) + (["the split"] if state.split != split else [])
+    if other:
+        raise TrainingError(
+            f"The training in {folder} was started with other settings (its own / yours): {'; '.join(other)}. "
+            "Give the same ones, or name a new folder."
+        )
 
 
 def without_places(config: TrainingConfig) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def test_a_training_starts_with_the_settings_of_the_shipped_model_and_once_howev
     app = press(open_page(), "Start the training")
     ((what, given),) = fake.asked
     assert what == "submit"
-    assert given["config"] == with_preset("Standard (the shipped model's settings)")
+    assert given["config"] == with_preset("Standard (from new weights)")
     assert (given["data_set"], given["who"], given["views"]) == (DATA, "ada", 4)
     assert "You may close this page" in words(app)
     assert "Start the training" not in [button.label for button in app.button]
@@ -275,7 +275,7 @@ def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str
     assert (ordered, given["data_set"], given["config"]) == (
         what,
         DATA,
-        with_preset("Standard (the shipped model's settings)"),
+        with_preset("Standard (from new weights)"),
     )
     if kind == "search":
         assert (given["trials"], given["searched"]) == (7, ("dropout",))
