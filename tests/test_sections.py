@@ -109,7 +109,10 @@ def test_a_binary_model_is_told_without_diagnoses(examined):
 
 def test_what_is_not_defined_is_called_so():
     assert sections.with_interval({"value": None, "interval": None}) == "not defined"
-    assert sections.with_interval({"value": 0.5, "interval": None}) == "0.500"
+
+
+def test_a_figure_without_an_interval_says_why():
+    assert sections.with_interval({"value": 0.5, "interval": None}) == "0.500 (too few lesions for an interval)"
 
 
 def test_without_details_there_are_no_sections():

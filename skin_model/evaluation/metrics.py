@@ -135,10 +135,10 @@ def bootstrap(
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """95 % percentile intervals of the figures of `score`.
+    """95 % intervals of the figures of `score`: percentiles of resamples, as `resampling.intervals` takes them.
 
-    Rows of one group (images of one lesion) are drawn together.  A class that a resample lacks is left out of
-    that resample's macro figures.  The interval of ece is corrected for the noise that resampling adds.
+    Rows of one group (images of one lesion) are drawn together.  Only resamples that hold every class that is
+    there count for the macro figures.  The interval of ece is corrected for the noise that resampling adds.
 
     Args:
         labels: true class indices (N,).
@@ -149,8 +149,8 @@ def bootstrap(
         seed: of the resampling.
 
     Returns:
-        [low, high] under flat keys such as "macro_auc", "malignant.auc" and "per_class.mel.recall" (undefined
-        figures are left out), "unit" ("lesion" or "image") and "samples".
+        [low, high] under flat keys such as "macro_auc", "malignant.auc" and "per_class.mel.recall" (left out for
+        undefined figures and those of too few lesions), "unit" ("lesion" or "image") and "samples".
 
     Raises:
         DatasetError: for an empty set.
@@ -180,7 +180,7 @@ def bootstrap_binary(
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """95 % percentile intervals of the figures of `score_binary`.
+    """95 % intervals of the figures of `score_binary`.
 
     Arguments as there and in `bootstrap`; so are what is returned and the errors.
     """

@@ -37,7 +37,7 @@ class Answer:
     threshold: float
 
 
-class _Difference:
+class _Difference(resampling.Figures):
     """Figures of the second model less those of the first, for every resample."""
 
     def __init__(self, labels: np.ndarray, first: Answer, second: Answer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skin_model.evaluation.resampling import ECE_BINS, Ranking, ratio
+from skin_model.evaluation.resampling import ECE_BINS, Figures, Ranking, ratio
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES, MALIGNANT_INDICES
 
@@ -16,7 +16,7 @@ SIMULATIONS = 500
 NOISE_QUANTILE = 0.95
 
 
-class Calibration:
+class Calibration(Figures):
     """Errors of the answers (N, K) as probabilities of the truth (N,), an index of their columns."""
 
     def __init__(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
@@ -35,7 +35,7 @@ class Calibration:
         } | {f"{CODES[k]}.ece": error for k, error in enumerate(errors)}
 
 
-class MalignantCalibration:
+class MalignantCalibration(Figures):
     """Errors of the malignant probability (N,) as that of the truth, bool (N,)."""
 
     def __init__(self, malignant: np.ndarray, probability: np.ndarray) -> None:
@@ -49,11 +49,12 @@ class MalignantCalibration:
         }
 
 
-class _Bins:
+class _Bins(Figures):
     """Share of hits in each of fixed bins, as columns of (N, B)."""
 
     def __init__(self, cells: np.ndarray, hits: np.ndarray) -> None:
         self._cells, self._hits = cells, cells * hits[:, None]
+        self.rates = {str(number): of for number, of in enumerate(cells.T > 0)}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         shares = ratio(weights @ self._hits, weights @ self._cells)
@@ -71,7 +72,7 @@ def calibration(scored: Scored) -> dict[str, Any]:
         A model that only tells malignant from benign has only the malignant figures.
     """
     malignant = scored.malignant_probability
-    sources: list[Any] = [MalignantCalibration(scored.malignant, malignant)]
+    sources: list[Figures] = [MalignantCalibration(scored.malignant, malignant)]
     bins = {"malignant": _diagram(scored, malignant, scored.malignant)}
     if scored.probabilities is not None:
         exact = _normalised(scored.probabilities)

@@ -41,7 +41,7 @@ def _sources(answers: Scored, threshold: float) -> list[Figures]:
     return [decision, ClassWise(answers.labels, answers.probabilities)]
 
 
-class _Change:
+class _Change(Figures):
     """Figures of the second answers, and by how much they exceed those of the first."""
 
     def __init__(self, before: list[Figures], after: list[Figures]) -> None:

@@ -62,7 +62,7 @@ def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[st
         f'<p class="quiet">Scored: {_safe(source["name"])}, images in {_safe(source["images"])}, labels in '
         f"{_safe(source['labels'])}. The model learned from: {_safe(source['learned_from'] or 'not recorded')}. "
         f"Intervals are 95 % bootstrap intervals from {drawn.get('samples')} resamples, drawn by "
-        f"{_safe(drawn.get('unit'))}.</p>",
+        f"{_safe(drawn.get('unit'))}. {_safe(report.INTERVALS)}</p>",
         f'<p class="quiet">{_safe(_DISCLAIMER)}</p>',
     ]
     if evaluation.get("allow_seen"):
