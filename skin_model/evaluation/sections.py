@@ -196,7 +196,8 @@ def _sets(found: dict[str, Any] | None) -> Section:
     sentences = [
         "A prediction set lists the diagnoses that fit the image; for each diagnosis, "
         f"{100 * found['promised']:.0f} % of the sets of its images should hold it. The thresholds were fitted on "
-        "images that the answering network had not learned from, each lesion counting once.",
+        "images that the answering network had not learned from: for each diagnosis the lower of two, one with each "
+        "lesion counting once and one with each image counting once.",
         f"No diagnosis fits for {with_interval(found['empty'])} of the images, exactly one for "
         f"{with_interval(found['single'])}.",
     ]
