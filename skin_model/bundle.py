@@ -55,6 +55,7 @@ class Manifest:
         half: whether the weights were rounded to float16 before anything was measured.
         out_of_fold: the cross-validation by whose answers temperature, operating points and sets were fitted besides
             (see `calibrating.OutOfFold`); empty where the calibration part was all.
+        note: what its makers say of how it was made, for the card; may be empty.
     """
 
     model_version: str
@@ -79,6 +80,7 @@ class Manifest:
     metadata: tuple[str, ...] = ()
     half: bool = False
     out_of_fold: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def drawn(self) -> bool:

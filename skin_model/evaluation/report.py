@@ -164,6 +164,7 @@ def _protocol(manifest: dict[str, Any]) -> str:
     paragraphs = [
         texts.PROTOCOL.format(fitted=texts.OUT_OF_FOLD if folds else texts.CALIBRATION_PART),
         *([texts.ALL_FOLDS] if _on_all_folds(manifest) else []),
+        *([texts.NOTE.format(note=manifest["note"])] if manifest.get("note") else []),
         _grid(["fitted", "value"], _recorded(fitted)),
         _grid(["training", "value"], _recorded(training))
         if training

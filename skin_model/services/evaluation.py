@@ -103,6 +103,7 @@ def evaluate(
                 "images": images.resolve().name,
                 "labels": labels.name,
                 "learned_from": classifier.manifest.data.get("name"),
+                "note": classifier.manifest.note,
             }
             report_page.write(report_folder, found, detailed, source=source)
     return found
