@@ -109,18 +109,6 @@ def evaluate(
     return found
 
 
-def score(
-    *,
-    classifier: Classifier,
-    table: pd.DataFrame,
-    allow_seen: bool = False,
-    on_progress: OnProgress | None = None,
-) -> dict[str, Any]:
-    """As `evaluate`, for the rows of a table with image_id, lesion_id, dx and path."""
-    answered = answer(classifier=classifier, table=table, allow_seen=allow_seen, on_progress=on_progress)
-    return figures(classifier, answered)
-
-
 def answer(
     *,
     classifier: Classifier,
