@@ -5,7 +5,6 @@ Paired bootstrap: each resample of the lesions is scored by both models, and the
 each other because both models find the same lesions hard.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,20 +36,6 @@ class Answer:
     threshold: float
 
 
-class _Difference(resampling.Figures):
-    """Figures of the second model less those of the first, for every resample."""
-
-    def __init__(self, labels: np.ndarray, first: Answer, second: Answer) -> None:
-        self._first, self._second = _sources(labels, first), _sources(labels, second)
-
-    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        before, after = (
-            {key: values for source in sources for key, values in source.figures(weights).items()}
-            for sources in (self._first, self._second)
-        )
-        return {f"{key}.difference": after[key] - before[key] for key in HEADLINES}
-
-
 def compare(
     labels: np.ndarray, first: Answer, second: Answer, lesions: np.ndarray | None, *, samples: int = 1000
 ) -> dict[str, dict[str, Any]]:
@@ -65,18 +50,16 @@ def compare(
     Returns:
         Figure -> "first", "second", "difference" (second less first), "interval" ([low, high] or None).
     """
-    ones = np.ones((1, len(labels)))
-    values = [
-        {key: float(v[0]) for source in _sources(labels, answer) for key, v in source.figures(ones).items()}
-        for answer in (first, second)
-    ]
-    found = resampling.intervals([_Difference(labels, first, second)], len(labels), lesions, samples, seed=0)
+    one, other = (metrics.sources(labels, answer.probabilities, answer.threshold) for answer in (first, second))
+    before, after = (resampling.all_figures(sources, np.ones((1, len(labels)))) for sources in (one, other))
+    differences = resampling.Differences(one, other, HEADLINES)
+    found = resampling.intervals([differences], len(labels), lesions, samples, seed=0)
     return {
         key: {
-            "first": values[0][key],
-            "second": values[1][key],
-            "difference": values[1][key] - values[0][key],
-            "interval": found.get(f"{key}.difference"),
+            "first": float(before[key][0]),
+            "second": float(after[key][0]),
+            "difference": float(after[key][0] - before[key][0]),
+            "interval": found.get(f"change.{key}"),
         }
         for key in HEADLINES
     }
@@ -150,15 +133,3 @@ def _above(figure: dict[str, Any]) -> bool:
 
 def _below(figure: dict[str, Any]) -> bool:
     return figure["interval"] is not None and figure["interval"][1] < 0
-
-
-def _sources(labels: np.ndarray, answer: Answer) -> Sequence[resampling.Figures]:
-    p = answer.probabilities.astype(np.float64)
-    p = p / p.sum(axis=1, keepdims=True)
-    return (
-        resampling.Answers(p.argmax(axis=1) == labels, p.max(axis=1), p[np.arange(len(p)), labels]),
-        resampling.ClassWise(labels, p),
-        resampling.Decision(
-            np.isin(labels, MALIGNANT_INDICES), metrics.malignant_probability(answer.probabilities), answer.threshold
-        ),
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skin_model.evaluation import metrics
 from skin_model.evaluation.resampling import ECE_BINS, Figures, Ranking, ratio
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES, MALIGNANT_INDICES
@@ -75,7 +76,7 @@ def calibration(scored: Scored) -> dict[str, Any]:
     sources: list[Figures] = [MalignantCalibration(scored.malignant, malignant)]
     bins = {"malignant": _diagram(scored, malignant, scored.malignant)}
     if scored.probabilities is not None:
-        exact = _normalised(scored.probabilities)
+        exact = metrics.normalised(scored.probabilities)
         sources.append(Calibration(scored.labels, exact))
         bins["top"] = _diagram(scored, exact.max(axis=1), exact.argmax(axis=1) == scored.labels)
     found: dict[str, Any] = scored.estimates(sources)
@@ -98,7 +99,7 @@ def _if_calibrated(scored: Scored, *, samples: int = SIMULATIONS, seed: int = 0)
     if scored.probabilities is None:
         drawn = random.random(ones.shape) < scored.malignant_probability
         return {"malignant.ece": ranking.ece(ones, drawn)}
-    exact = _normalised(scored.probabilities)
+    exact = metrics.normalised(scored.probabilities)
     truth = (random.random((samples, len(exact), 1)) >= exact.cumsum(axis=1)[:, :-1]).sum(axis=2)  # (S, N)
     errors = [Ranking(column).ece(ones, truth == k) for k, column in enumerate(exact.T)]
     return {
@@ -120,9 +121,3 @@ def _diagram(scored: Scored, probability: np.ndarray, hits: np.ndarray) -> list[
         {"images": int(cells[:, number].sum()), "probability": float(means[number])} | shares[str(number)]
         for number in range(cells.shape[1])
     ]
-
-
-def _normalised(probabilities: np.ndarray) -> np.ndarray:
-    """Rows summing to 1 in double precision."""
-    exact = np.asarray(probabilities, dtype=np.float64)
-    return exact / exact.sum(axis=1, keepdims=True)

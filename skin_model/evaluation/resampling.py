@@ -6,7 +6,7 @@ Weights are (S, N), one resample per row; figures come back as (S,), NaN where a
 undefined.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -153,6 +153,24 @@ class ClassWise(Figures):
         }
 
 
+class Differences(Figures):
+    """The figures `keys` of the second sources, and under "change.KEY" by how much they exceed those of the first."""
+
+    def __init__(self, first: Sequence[Figures], second: Sequence[Figures], keys: Iterable[str]) -> None:
+        self._first, self._second, self._keys = first, second, tuple(keys)
+        self.rates = {key: rows for source in second for key, rows in source.rates.items()}
+
+    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        before, after = (all_figures(sources, weights) for sources in (self._first, self._second))
+        own = {key: after[key] for key in self._keys if key in after}
+        return own | {f"change.{key}": own[key] - before[key] for key in own}
+
+
+def all_figures(sources: Sequence[Figures], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """The figures of several sources."""
+    return {key: values for source in sources for key, values in source.figures(weights).items()}
+
+
 def intervals(
     sources: Sequence[Figures], rows: int, groups: np.ndarray | None, samples: int, seed: int
 ) -> dict[str, Any]:
@@ -169,11 +187,8 @@ def intervals(
     found: dict[str, Any] = {"unit": "image" if groups is None else "lesion", "samples": samples}
     if not unit.any():  # a single lesion says nothing of others
         return found
-    portions = [
-        {key: values for source in sources for key, values in source.figures(weights).items()}
-        for weights in _resamples(unit, samples, seed)
-    ]
-    whole = {key: values for source in sources for key, values in source.figures(np.ones((1, rows))).items()}
+    portions = [all_figures(sources, weights) for weights in _resamples(unit, samples, seed)]
+    whole = all_figures(sources, np.ones((1, rows)))
     rates = {key: of for source in sources for key, of in source.rates.items()}
     for key in portions[0]:
         values = np.concatenate([portion[key] for portion in portions])
@@ -203,10 +218,9 @@ def estimates(
 ) -> dict[str, dict[str, Any]]:
     """Every figure of `sources` as {"value": float, "interval": [low, high]}; None for what it does not have."""
     found = intervals(sources, rows, groups, samples, seed)
-    whole = {key: values[0] for source in sources for key, values in source.figures(np.ones((1, rows))).items()}
     return {
         key: {"value": float(value) if np.isfinite(value) else None, "interval": found.get(key)}
-        for key, value in whole.items()
+        for key, (value,) in all_figures(sources, np.ones((1, rows))).items()
     }
 
 
