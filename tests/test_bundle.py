@@ -89,6 +89,7 @@ LATER = {
     "prediction_sets",
     "half",
     "out_of_fold",
+    "note",
 }  # models made before these still load
 
 
