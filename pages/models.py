@@ -129,8 +129,8 @@ def show_comparison(found: Any) -> None:
         f"{result['images']} images of {result['lesions']} lesions that neither has met ({result['met']} left out); "
         "paired bootstrap by lesion. A model that takes the patient was told what is known of age, sex and site."
     )
-    for sentence in result["worse"]:
-        st.warning(f"Worse beyond doubt in {sentence}")
+    if result["worse"]:
+        st.warning(f"Worse in {'; '.join(result['worse'])}. Of so many groups, one may stand here by chance.")
     if result["disagreements"] and st.toggle("Images on which they disagree", key=f"images-{found.id}"):
         for column, item in zip(st.columns(4) * 3, result["disagreements"], strict=False):
             said = (

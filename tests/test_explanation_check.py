@@ -1,6 +1,7 @@
 """Whether explanations are true: the measures on maps whose truth is known, and the check of a whole model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_a_model_is_checked_on_one_picture_of_each_unseen_lesion(checked, made, 
     assert set(fresh["part"]) == {"test"}
     assert fresh["lesion_id"].is_unique
     assert checked["images"] == 5
-    assert checked["model_version"] == made.manifest.model_version
+    assert checked["network"] == made.manifest.files["network.keras"]
 
 
 def test_every_picture_of_an_unknown_lesion_counts_as_a_lesion_not_met(made, parts):
@@ -145,6 +146,23 @@ def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked
     file.write_bytes(b"\xff\xd8\n")
     with pytest.raises(ConfigurationError, match="Name another file"):
         measure(file)
+
+
+def test_what_was_noted_holds_for_the_same_network_with_other_limits_and_for_no_other_network(
+    checked, made, drawn_data, tmp_path
+):
+    def measure(manifest):
+        asked = []
+        order = {"data": drawn_data, "images": 5, "slow_images": 0, "rows_file": tmp_path / "rows.jsonl"}
+        classifier = Classifier(replace(made, manifest=manifest))
+        found = explanation_check.check(classifier=classifier, on_progress=lambda done, _: asked.append(done), **order)
+        return found, asked
+
+    assert measure(made.manifest)[0] == checked
+    refitted = replace(made.manifest, model_version="refitted", temperature=3.0, threshold=0.9)
+    assert measure(refitted) == (checked, [5]), "nothing is measured again"
+    with pytest.raises(ConfigurationError, match="no figures of this model's network"):
+        measure(replace(refitted, files=refitted.files | {"network.keras": "0" * 64}))
 
 
 def test_pictures_noted_without_slow_methods_are_measured_again_where_these_are_asked_for(tmp_path):

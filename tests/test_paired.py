@@ -92,3 +92,18 @@ def test_a_subgroup_that_got_worse_is_named(labels: np.ndarray, lesions: np.ndar
     worse = paired.worse_subgroups(table, labels, good, Answer(mixed, 0.3), lesions)
     assert any(sentence.startswith("sex male: ") for sentence in worse)
     assert not any("female" in sentence for sentence in worse)
+
+
+@pytest.mark.parametrize(("group", "fewest", "figure"), [("mel", 9, "sensitivity"), ("nv", 9, "specificity")])
+def test_a_group_of_few_malignant_or_benign_lesions_is_never_called_worse(group: str, fewest: int, figure: str) -> None:
+    """Not even where the second model misses all of them, in however many pictures of others."""
+    own, other = CODES.index(group), CODES.index("nv" if group == "mel" else "mel")
+    for count, named in ((fewest, False), (fewest + 1, True)):
+        labels = np.array([own] * count + [other] * 40)
+        right, lesions = 0.9 * np.eye(7)[labels] + 0.1 / 7, np.arange(len(labels))
+        wrong = right.copy()
+        wrong[:count] = 0.9 * np.eye(7)[other] + 0.1 / 7
+        table = pd.DataFrame({"sex": ["male"] * len(labels)})
+        worse = paired.worse_subgroups(table, labels, Answer(right, 0.5), Answer(wrong, 0.5), lesions)
+        assert (worse == [f"sex male: malignant: {figure} -1.000"]) is named
+        assert bool(worse) is named

@@ -103,7 +103,7 @@ def test_a_model_that_takes_the_patient_is_measured_with_and_without_one(told, d
     answered = evaluation.answer(classifier=classifier, table=table)
     details = evaluation.details(classifier, answered)
     nobody = table.assign(age=np.nan, sex=np.nan, localization=np.nan)
-    without = evaluation.score(classifier=classifier, table=nobody)
+    without = evaluation.figures(classifier, evaluation.answer(classifier=classifier, table=nobody))
 
     alone = details["patients"]["alone"]
     assert alone["evaluation"] == without
@@ -126,7 +126,8 @@ def test_models_are_compared_with_what_is_known_of_the_patients(told, made, draw
     data = DataSet(1, "drawn", drawn_data, "", "", {}, True, datetime.now(UTC), "ada")
     found = comparing.compare(champion=Classifier(told), challenger=Classifier(made), data=data, split=split)
     table = evaluation.ham10000.read_labelled(drawn_data, drawn_data / "HAM10000_metadata.csv").table
-    alone = evaluation.score(classifier=Classifier(told), table=table)
+    classifier = Classifier(told)
+    alone = evaluation.figures(classifier, evaluation.answer(classifier=classifier, table=table))
     assert found.figures["macro_auc"]["first"] == pytest.approx(alone["macro_auc"], abs=1e-9)
     assert found.figures["malignant.auc"]["first"] == pytest.approx(alone["malignant"]["auc"], abs=1e-9)
 

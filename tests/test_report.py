@@ -69,6 +69,19 @@ def test_the_card_holds_what_the_manifest_records():
     assert "somewhere" not in card  # folders of one machine are nobody's business
 
 
+def test_the_card_claims_nothing_of_the_choice_among_models_but_what_its_makers_say():
+    def protocol(**said: str) -> str:
+        card = report.model_card(manifest=MANIFEST | said, evaluation=evaluated(), commands=COMMANDS)
+        return " ".join(card.partition("## Protocol")[2].partition("## Figures")[0].split())
+
+    note = "Three candidates were scored on the test part."
+    assert f"Its makers say: {note}" in protocol(note=note)
+    for text in (protocol(), protocol(note="")):
+        assert "Its makers say" not in text
+        assert "before anything was chosen" not in text
+        assert "Nothing was fitted on the test part: no weight, no temperature, no limit" in text
+
+
 def test_the_card_states_intended_use_limits_and_licence():
     card = report.model_card(manifest=MANIFEST, evaluation=evaluated(), commands=COMMANDS)
     for text in ("assistive only", "not a diagnosis", "not cleared as a medical device", "CC BY-NC 4.0"):

@@ -118,3 +118,9 @@ def test_corruptions_stand_in_words_table_and_a_chart_for_each_figure(measured_a
 def test_the_page_says_which_pictures_were_scored_and_what_the_model_learned_from(page):
     shown = " ".join(Reader(page).text)
     assert "Scored: HAM10000, images in pictures, labels in labels.csv. The model learned from: drawn lesions." in shown
+
+
+def test_what_the_makers_say_of_their_model_stands_in_its_report(measured_answers, page):
+    noted = report_page.html(*measured_answers, source=SOURCE | {"note": "Chosen from <three>."})
+    assert "Its makers say: Chosen from &lt;three&gt;." in noted
+    assert "Its makers say" not in page

@@ -1,9 +1,10 @@
 """The detailed figures in words and tables: each is there with its interval, and nothing unmeasured is claimed."""
 
+import numpy as np
 import pytest
 
-from skin_model.evaluation import sections
-from skin_model.taxonomy import DIAGNOSES
+from skin_model.evaluation import conformal, sections
+from skin_model.taxonomy import CODES, DIAGNOSES
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,16 @@ def test_the_class_that_is_in_every_set_is_named_with_its_lesions(diagnosis):
     _, detailed = diagnosis
     text = text_of(sections.sections(detailed))
     assert "In every set, because too few lesions were there to fit a threshold: Vascular lesion (0)." in text
+
+
+def test_the_thresholds_of_the_sets_are_said_to_be_what_the_fit_makes_them(diagnosis):
+    """A lesion of four images, hardly recognised, is one of twenty by lesions; by images it lowers the threshold."""
+    text = text_of(sections.sections(diagnosis[1]))
+    assert "the lower of two, one with each lesion counting once and one with each image counting once" in text
+    labels, lesions = np.full(23, CODES.index("nv")), np.r_[[0] * 4, 1:20]
+    sure = np.r_[[0.1] * 4, np.linspace(0.5, 0.9, 19)][:, None] * np.eye(7)[labels]
+    both, once = conformal.fit(labels, sure, lesions), conformal.fit(labels[3:], sure[3:], lesions[3:])
+    assert both["thresholds"]["nv"] == 0.1 < once["thresholds"]["nv"]
 
 
 def test_in_words_are_the_decision_the_melanomas_the_noise_and_the_sets(diagnosis):
@@ -109,7 +120,10 @@ def test_a_binary_model_is_told_without_diagnoses(examined):
 
 def test_what_is_not_defined_is_called_so():
     assert sections.with_interval({"value": None, "interval": None}) == "not defined"
-    assert sections.with_interval({"value": 0.5, "interval": None}) == "0.500"
+
+
+def test_a_figure_without_an_interval_says_why():
+    assert sections.with_interval({"value": 0.5, "interval": None}) == "0.500 (too few lesions for an interval)"
 
 
 def test_without_details_there_are_no_sections():

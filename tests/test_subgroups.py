@@ -90,3 +90,13 @@ def test_a_level_of_benign_images_has_no_sensitivity(scored, table):
     assert entry["sensitivity"] == {"value": None, "interval": None}
     assert entry["specificity"]["value"] is not None
     assert "coverage" not in entry
+
+
+def test_one_malignant_lesion_that_was_found_does_not_make_a_group_certain():
+    labels, p = np.array([4, 5, 5, 5, 5, 5]), np.array([0.9, 0.1, 0.1, 0.1, 0.6, 0.1])
+    probabilities = np.eye(7)[[4] * 6] * p[:, None] + np.eye(7)[[5] * 6] * (1 - p[:, None])
+    of = pd.DataFrame({"sex": ["male"] * 6})
+    (entry,) = subgroups(Scored.of(labels, probabilities, None), of, threshold=0.5, sets={})
+    assert entry["sensitivity"]["interval"] == pytest.approx([0.025, 1])
+    assert entry["balanced_accuracy"]["interval"] is None
+    assert entry["specificity"]["interval"][0] < 0.8 < entry["specificity"]["interval"][1]

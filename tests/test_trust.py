@@ -67,6 +67,8 @@ def test_the_words_of_an_evaluation_are_the_figures_of_its_report(examined: Call
     learned = (counts["mel"] + counts["bcc"] + counts["akiec"]) / 200
     assert trust.prevalence(summary=summary) == pytest.approx(learned)
     assert set(trust.coverages(summary=summary)) <= set(CODES)
+    details["prediction_sets"]["mel.coverage"] = {"value": 0.5, "interval": None}
+    assert "mel" not in trust.coverages(summary=summary), "too few lesions to say how sure it is"
     assert trust.operating_points(summary=SUMMARY) == []
     assert trust.prevalence(summary=SUMMARY) is None
 

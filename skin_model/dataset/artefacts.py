@@ -75,6 +75,13 @@ def draw_ink(image: np.ndarray, rng: np.random.Generator, share: float) -> np.nd
     return np.round(image * (1 - cover[..., None] * (1 - lets_through))).clip(0, 255).astype(np.uint8)
 
 
+def compress(image: np.ndarray, quality: int) -> np.ndarray:
+    """An RGB image (H, W, 3) as JPEG leaves it, in the colour space that files are compressed in; quality 0 to 100."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.cvtColor(cv2.imdecode(code, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
 def _hairs(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A few long hairs or many short ones."""
     short = rng.random() < 0.3
@@ -103,10 +110,8 @@ def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Compressed at a quality of 20 to 80, in the colour space that files are compressed in."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 81))]
-    _, code = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
-    return cv2.cvtColor(cv2.imdecode(code, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    """Compressed at a quality of 20 to 80."""
+    return compress(image, int(rng.integers(20, 81)))
 
 
 def _drawn(

@@ -30,7 +30,7 @@ STRENGTHS: dict[str, Strength | None] = {
     "strong": Strength(scale=0.4, shear=0.2, shift=0.15, light=0.2, colour=0.15),
 }
 
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def augment(fitted: np.ndarray, strength: Strength | None, rng: np.random.Generator) -> np.ndarray:
@@ -84,7 +84,7 @@ def _colour(strength: Strength, rng: np.random.Generator) -> np.ndarray:
     brightness = 255 * rng.uniform(-strength.light, strength.light)
     saturation = 1 + rng.uniform(-2 * strength.colour, 2 * strength.colour)
     balance = 1 + rng.uniform(-strength.colour, strength.colour, 3)
-    grey = np.outer(np.ones(3), _LUMA)
+    grey = np.outer(np.ones(3), LUMA)
     linear = contrast * np.diag(balance) @ (grey + saturation * (np.eye(3) - grey))
     offset = brightness + 128 * (1 - contrast)
     return np.column_stack([linear, np.full(3, offset)])

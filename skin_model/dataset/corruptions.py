@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from skin_model import imaging
-from skin_model.dataset.artefacts import draw_hairs, draw_ink
+from skin_model.dataset.artefacts import compress, draw_hairs, draw_ink
+from skin_model.dataset.augmentation import LUMA
 
 SEVERITIES = (1, 2, 3)
 SIDE = 450  # pixels, of HAM10000's originals: larger pictures are reduced, so that a severity means the same to all
 
 _SEEN_AT = 224  # pixels on the side, at which MedMNIST-C states noise
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _GAMMA = 2.2  # about sRGB's
 
 
@@ -84,14 +84,12 @@ def _cast(image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray
     direction = rng.uniform(0, 2 * np.pi)
     warm, green = (0.08, 0.16, 0.25)[level] * np.array([np.cos(direction), 0.5 * np.sin(direction)])
     gains = np.exp([warm, green, -warm])
-    return cv2.transform(image, np.diag(gains / (_LUMA @ gains)))
+    return cv2.transform(image, np.diag(gains / (LUMA @ gains)))
 
 
 def _jpeg(image: np.ndarray, level: int, _: np.random.Generator) -> np.ndarray:
     """Sent by a messenger that saves on data."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, (40, 20, 10)[level]]
-    code = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
-    return cv2.cvtColor(cv2.imdecode(code, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return compress(image, (40, 20, 10)[level])
 
 
 def _crop(image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,17 +14,19 @@ themselves, or for images other than dermoscopy."""
 
 PROTOCOL = """\
 All images that the data set counts to one lesion lie in the same part of the split; where it took one for two,
-they may not. The test part was set aside before anything was
-chosen; no weight and no limit was fitted on it. Network, training length and settings were chosen on the other
-parts; {fitted} The figures are of the answers that the app gives, where it takes the patient with what is known of
-age, sex and site, and those included that its check of pictures would withhold."""
+they may not. Nothing was fitted on the test part: no weight, no temperature, no limit; nor was the best epoch chosen
+there. Whether its figures were in view when this model was preferred to another, only its makers can say. {fitted} The
+figures are of the answers that the app gives, where it takes the patient with what is known of age, sex and site, and
+those included that its check of pictures would withhold."""
+
+NOTE = "Its makers say: {note}"
 
 CALIBRATION_PART = """\
-the temperature, the operating points and the prediction sets, where it has them, were fitted on the calibration part,
+The temperature, the operating points and the prediction sets, where it has them, were fitted on the calibration part,
 with which no weight was trained."""
 
 OUT_OF_FOLD = """\
-the temperature was fitted on the calibration part, with which no weight was trained, and multiplied by the factor
+The temperature was fitted on the calibration part, with which no weight was trained, and multiplied by the factor
 that the networks of a cross-validation, with temperatures from that part too, lack on the folds that they did not
 learn from. The operating points and the prediction sets were fitted on the calibration part and on those networks'
 answers for these folds. Each of these networks kept the epoch that was best on its fold, and none is this model: the

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from skin_model.evaluation import conformal
-from skin_model.evaluation.resampling import ratio
+from skin_model.evaluation.resampling import Figures, ratio
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES
 
 
-class Sets:
+class Sets(Figures):
     """Members of the sets, bool (N, 7), against the labels (N,)."""
 
     def __init__(self, labels: np.ndarray, members: np.ndarray) -> None:
@@ -19,6 +19,9 @@ class Sets:
             [members[np.arange(len(labels)), labels], sizes, sizes == 0, sizes == 1], axis=1
         ).astype(np.float64)
         self._of_class = np.eye(len(CODES))[labels]  # (N, 7)
+        self.rates = dict.fromkeys(("coverage", "empty", "single"), np.ones(len(labels), bool)) | {
+            f"{code}.coverage": labels == index for index, code in enumerate(CODES)
+        }
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         holds, size, empty, single = (weights @ self._columns / weights.sum(axis=1, keepdims=True)).T

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from skin_model.evaluation.resampling import Figures
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES
 
@@ -35,7 +36,7 @@ def curves(scored: Scored) -> dict[str, Any]:
     return found
 
 
-class _NetBenefit:
+class _NetBenefit(Figures):
     """Net benefit at each of `RISKS`: of referring by the model, and of referring everyone."""
 
     def __init__(self, scored: Scored) -> None:
@@ -59,14 +60,16 @@ def net_benefit(scored: Scored) -> dict[str, list[Any]]:
     at the odds of the risk from which on a referral is worth it.
 
     Returns:
-        Lists of equal length: risk, model, interval (of model) and all (refer everyone); referring no one gives 0.
+        Lists of equal length: risk, model, interval (of model, without width for a single lesion) and all (refer
+        everyone); referring no one gives 0.
     """
     found = scored.estimates([_NetBenefit(scored)])
     numbers = range(len(RISKS))
+    of_model = [found[f"model {n}"] for n in numbers]
     return {
         "risk": [round(float(risk), 2) for risk in RISKS],
-        "model": [_rounded(found[f"model {n}"]["value"]) for n in numbers],
-        "interval": [[_rounded(bound) for bound in found[f"model {n}"]["interval"]] for n in numbers],
+        "model": [_rounded(one["value"]) for one in of_model],
+        "interval": [[_rounded(bound) for bound in one["interval"] or 2 * [one["value"]]] for one in of_model],
         "all": [_rounded(found[f"all {n}"]["value"]) for n in numbers],
     }
 

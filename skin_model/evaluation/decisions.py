@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from skin_model.evaluation.resampling import Ranking, ratio
+from skin_model.evaluation.resampling import Figures, Ranking, ratio
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import BY_CODE
 
@@ -13,13 +13,15 @@ SENSITIVITY = 0.95  # at which specificity is compared
 _ROUNDING = 1e-9
 
 
-class AtThreshold:
+class AtThreshold(Figures):
     """Rates of referral from a threshold on, under keys that start with `name`."""
 
     def __init__(self, scored: Scored, threshold: float, name: str) -> None:
         self._referred = scored.malignant_probability >= threshold
         self._malignant, self._melanoma = scored.malignant, scored.labels == BY_CODE["mel"].index
         self._name = name
+        of = {"sensitivity": self._malignant, "specificity": ~self._malignant, "melanoma_recall": self._melanoma}
+        self.rates = {f"{name}.{key}": rows for key, rows in of.items()}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         def share(right: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -32,12 +34,18 @@ class AtThreshold:
         }
 
 
-class AtFixedRates:
+class AtFixedRates(Figures):
     """Figures whose threshold is found anew on the scored images, so they describe the ranking, not a decision."""
 
     def __init__(self, scored: Scored) -> None:
         self._ranking = Ranking(scored.malignant_probability)
         self._malignant, self._melanoma = scored.malignant, scored.labels == BY_CODE["mel"].index
+        self.rates = {
+            "melanoma_recall_at_specificity": self._melanoma,
+            "specificity_at_sensitivity": ~self._malignant,
+            "auc": None,
+            "average_precision": None,
+        }
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         malignant, benign, melanoma = (

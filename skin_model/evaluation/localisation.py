@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from skin_model.evaluation.resampling import Figures
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES
 
@@ -85,7 +86,7 @@ def localisation(scored: Scored, looks: Sequence[Look | None]) -> dict[str, Any]
     return {"blob_sigma": BLOB, "off_centre_from": limit, "groups": groups}
 
 
-class _Shares:
+class _Shares(Figures):
     """Mean shares of images (N, 4)."""
 
     def __init__(self, shares: np.ndarray) -> None:

@@ -73,7 +73,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) ->
         "macro_f1": float(f1.mean()),
         "macro_precision": float(precision.mean()),
         "macro_recall": float(recall.mean()),
-        "log_loss": float(log_loss(labels, _normalised(exact), labels=range(len(CODES)))),
+        "log_loss": float(log_loss(labels, normalised(exact), labels=range(len(CODES)))),
         "ece": expected_calibration_error(exact.max(axis=1), predicted == labels),
         "malignant": _decision(malignant, malignant_probability(np.asarray(probabilities)), threshold),
         "per_class": per_class,
@@ -135,10 +135,10 @@ def bootstrap(
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """95 % percentile intervals of the figures of `score`.
+    """95 % intervals of the figures of `score`: percentiles of resamples, as `resampling.intervals` takes them.
 
-    Rows of one group (images of one lesion) are drawn together.  A class that a resample lacks is left out of
-    that resample's macro figures.  The interval of ece is corrected for the noise that resampling adds.
+    Rows of one group (images of one lesion) are drawn together.  Only resamples that hold every class that is
+    there count for the macro figures.  The interval of ece is corrected for the noise that resampling adds.
 
     Args:
         labels: true class indices (N,).
@@ -149,26 +149,30 @@ def bootstrap(
         seed: of the resampling.
 
     Returns:
-        [low, high] under flat keys such as "macro_auc", "malignant.auc" and "per_class.mel.recall" (undefined
-        figures are left out), "unit" ("lesion" or "image") and "samples".
+        [low, high] under flat keys such as "macro_auc", "malignant.auc" and "per_class.mel.recall" (left out for
+        undefined figures and those of too few lesions), "unit" ("lesion" or "image") and "samples".
 
     Raises:
         DatasetError: for an empty set.
         BundleError: for rows that are no probabilities.
     """
-    labels, exact = np.asarray(labels, dtype=int), _checked(probabilities)
-    sources = (
+    _checked(probabilities)
+    labels = np.asarray(labels, dtype=int)
+    return resampling.intervals(
+        sources(labels, np.asarray(probabilities), threshold), len(labels), groups, samples, seed
+    )
+
+
+def sources(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> list[resampling.Figures]:
+    """What the figures of `score` are computed from anew for every resample; arguments as there."""
+    exact = probabilities.astype(np.float64)  # values that were tied in single precision still are
+    return [
         resampling.Answers(
-            exact.argmax(axis=1) == labels,
-            exact.max(axis=1),
-            _normalised(exact)[np.arange(len(exact)), labels],
+            exact.argmax(axis=1) == labels, exact.max(axis=1), normalised(exact)[np.arange(len(exact)), labels]
         ),
         resampling.ClassWise(labels, exact),
-        resampling.Decision(
-            np.isin(labels, MALIGNANT_INDICES), malignant_probability(np.asarray(probabilities)), threshold
-        ),
-    )
-    return resampling.intervals(sources, len(labels), groups, samples, seed)
+        resampling.Decision(np.isin(labels, MALIGNANT_INDICES), malignant_probability(probabilities), threshold),
+    ]
 
 
 def bootstrap_binary(
@@ -180,7 +184,7 @@ def bootstrap_binary(
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """95 % percentile intervals of the figures of `score_binary`.
+    """95 % intervals of the figures of `score_binary`.
 
     Arguments as there and in `bootstrap`; so are what is returned and the errors.
     """
@@ -211,8 +215,9 @@ def _checked(probabilities: np.ndarray) -> np.ndarray:
     return exact
 
 
-def _normalised(exact: np.ndarray) -> np.ndarray:
+def normalised(probabilities: np.ndarray) -> np.ndarray:
     """Rows summing to 1 in double precision, as scikit-learn's log loss asks."""
+    exact = np.asarray(probabilities, dtype=np.float64)
     return exact / exact.sum(axis=1, keepdims=True)
 
 

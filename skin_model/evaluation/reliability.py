@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from skin_model.evaluation.resampling import ECE_BINS, Ranking, ratio
+from skin_model.evaluation import metrics
+from skin_model.evaluation.resampling import ECE_BINS, Figures, Ranking, ratio
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES, MALIGNANT_INDICES
 
@@ -16,7 +17,7 @@ SIMULATIONS = 500
 NOISE_QUANTILE = 0.95
 
 
-class Calibration:
+class Calibration(Figures):
     """Errors of the answers (N, K) as probabilities of the truth (N,), an index of their columns."""
 
     def __init__(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
@@ -35,7 +36,7 @@ class Calibration:
         } | {f"{CODES[k]}.ece": error for k, error in enumerate(errors)}
 
 
-class MalignantCalibration:
+class MalignantCalibration(Figures):
     """Errors of the malignant probability (N,) as that of the truth, bool (N,)."""
 
     def __init__(self, malignant: np.ndarray, probability: np.ndarray) -> None:
@@ -49,11 +50,12 @@ class MalignantCalibration:
         }
 
 
-class _Bins:
+class _Bins(Figures):
     """Share of hits in each of fixed bins, as columns of (N, B)."""
 
     def __init__(self, cells: np.ndarray, hits: np.ndarray) -> None:
         self._cells, self._hits = cells, cells * hits[:, None]
+        self.rates = {str(number): of for number, of in enumerate(cells.T > 0)}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         shares = ratio(weights @ self._hits, weights @ self._cells)
@@ -71,10 +73,10 @@ def calibration(scored: Scored) -> dict[str, Any]:
         A model that only tells malignant from benign has only the malignant figures.
     """
     malignant = scored.malignant_probability
-    sources: list[Any] = [MalignantCalibration(scored.malignant, malignant)]
+    sources: list[Figures] = [MalignantCalibration(scored.malignant, malignant)]
     bins = {"malignant": _diagram(scored, malignant, scored.malignant)}
     if scored.probabilities is not None:
-        exact = _normalised(scored.probabilities)
+        exact = metrics.normalised(scored.probabilities)
         sources.append(Calibration(scored.labels, exact))
         bins["top"] = _diagram(scored, exact.max(axis=1), exact.argmax(axis=1) == scored.labels)
     found: dict[str, Any] = scored.estimates(sources)
@@ -97,7 +99,7 @@ def _if_calibrated(scored: Scored, *, samples: int = SIMULATIONS, seed: int = 0)
     if scored.probabilities is None:
         drawn = random.random(ones.shape) < scored.malignant_probability
         return {"malignant.ece": ranking.ece(ones, drawn)}
-    exact = _normalised(scored.probabilities)
+    exact = metrics.normalised(scored.probabilities)
     truth = (random.random((samples, len(exact), 1)) >= exact.cumsum(axis=1)[:, :-1]).sum(axis=2)  # (S, N)
     errors = [Ranking(column).ece(ones, truth == k) for k, column in enumerate(exact.T)]
     return {
@@ -119,9 +121,3 @@ def _diagram(scored: Scored, probability: np.ndarray, hits: np.ndarray) -> list[
         {"images": int(cells[:, number].sum()), "probability": float(means[number])} | shares[str(number)]
         for number in range(cells.shape[1])
     ]
-
-
-def _normalised(probabilities: np.ndarray) -> np.ndarray:
-    """Rows summing to 1 in double precision."""
-    exact = np.asarray(probabilities, dtype=np.float64)
-    return exact / exact.sum(axis=1, keepdims=True)

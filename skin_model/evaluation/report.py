@@ -10,7 +10,8 @@ from typing import Any
 
 from skin_model.errors import BundleError
 from skin_model.evaluation import card_texts as texts
-from skin_model.evaluation.sections import Section, sections, with_interval
+from skin_model.evaluation.resampling import DEFINED
+from skin_model.evaluation.sections import TOO_FEW, Section, sections, with_interval
 from skin_model.evaluation.subgroups import FACTORS, missed_more_in, referred_more_in
 from skin_model.taxonomy import BY_CODE, CODES
 
@@ -33,6 +34,11 @@ MALIGNANT = {
     "precision": "Precision",
     "f1": "F1",
 }
+INTERVALS = (
+    "A share that came out as none or all in every resample has the exact interval of as many lesions (Clopper and "
+    "Pearson 1934). Without an interval are other figures on which all resamples agree, and those that fewer than "
+    f"{100 * DEFINED:.0f} % of the resamples define, as the others lack a class."
+)
 OF_CLASS = {"n": "images", "recall": "recall", "precision": "precision", "f1": "F1", "auc": "AUC"}
 
 
@@ -54,7 +60,7 @@ def table(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
     names |= {f"malignant.{key}": f"Malignant: {name}" for key, name in MALIGNANT.items()}
     names |= {f"per_class.{c}.{key}": f"{BY_CODE[c].name}: {n}" for c in CODES for key, n in OF_CLASS.items()}
     flat = figures(evaluation)
-    return [(names[key], _figure(value), _interval(evaluation, key)) for key, value in flat.items()]
+    return [(names[key], _figure(value), _interval(evaluation, key, value)) for key, value in flat.items()]
 
 
 def model_card(
@@ -158,6 +164,7 @@ def _protocol(manifest: dict[str, Any]) -> str:
     paragraphs = [
         texts.PROTOCOL.format(fitted=texts.OUT_OF_FOLD if folds else texts.CALIBRATION_PART),
         *([texts.ALL_FOLDS] if _on_all_folds(manifest) else []),
+        *([texts.NOTE.format(note=manifest["note"])] if manifest.get("note") else []),
         _grid(["fitted", "value"], _recorded(fitted)),
         _grid(["training", "value"], _recorded(training))
         if training
@@ -175,7 +182,7 @@ def _scope(evaluation: dict[str, Any]) -> str:
     sentences = [
         f"Intervals are 95 % bootstrap intervals; resamples: {_plain(drawn.get('samples'))}, drawn by: "
         f"{_plain(drawn.get('unit'))}. They say how a figure would vary over other patients like these, not "
-        "over other clinics."
+        f"over other clinics. {INTERVALS}"
     ]
     if evaluation.get("allow_seen"):
         sentences.append("**The model was made with some of the images scored here; the figures flatter it.**")
@@ -190,7 +197,7 @@ def _referral() -> str:
 def _figures_grid(evaluation: dict[str, Any], prefix: str, names: dict[str, str]) -> str:
     flat = figures(evaluation)
     keys = {name: prefix + key for key, name in names.items()}
-    rows = [(name, _figure(flat[key]), _interval(evaluation, key)) for name, key in keys.items()]
+    rows = [(name, _figure(flat[key]), _interval(evaluation, key, flat[key])) for name, key in keys.items()]
     return _grid(["figure", "value", "95 % interval"], rows)
 
 
@@ -201,8 +208,8 @@ def _classes(evaluation: dict[str, Any]) -> str:
     rows = []
     for code in CODES:
         of_class = per_class.get(code) or {"n": 0}
-        keys = {key: f"per_class.{code}.{key}" for key in OF_CLASS}
-        cells = [f"{_figure(of_class.get(k))} ({_interval(evaluation, keys[k])})" for k in OF_CLASS]
+        values = {key: of_class.get(key) for key in OF_CLASS}
+        cells = [f"{_figure(v)} ({_interval(evaluation, f'per_class.{code}.{k}', v)})" for k, v in values.items()]
         rows.append([code, BY_CODE[code].name, *(cell.removesuffix(" ()") for cell in cells)])
     return _grid(["code", "diagnosis", *OF_CLASS.values()], rows)
 
@@ -266,7 +273,7 @@ def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def estimate(found: dict[str, Any]) -> tuple[str, str]:
     """A {"value", "interval"} as the columns of `table`."""
-    return _figure(found["value"]), _bounds(found["interval"])
+    return _figure(found["value"]), "" if found["value"] is None else _bounds(found["interval"])
 
 
 def _figure(value: float | None) -> str:
@@ -275,12 +282,14 @@ def _figure(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-def _interval(evaluation: dict[str, Any], key: str) -> str:
-    return _bounds((evaluation.get("intervals") or {}).get(key))
+def _interval(evaluation: dict[str, Any], key: str, value: float | None) -> str:
+    """The interval of a figure; of counts and thresholds, and where none was drawn, there is nothing to say."""
+    drawn = evaluation.get("intervals")
+    return _bounds(drawn.get(key)) if drawn and isinstance(value, float) and not key.endswith("threshold") else ""
 
 
 def _bounds(interval: Sequence[float] | None) -> str:
-    return f"{_figure(interval[0])} to {_figure(interval[1])}" if interval else ""
+    return f"{_figure(interval[0])} to {_figure(interval[1])}" if interval else TOO_FEW
 
 
 def _plain(value: Any) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skin_model.evaluation.resampling import ClassWise, Decision, Figures
+from skin_model.evaluation import metrics
+from skin_model.evaluation.resampling import Decision, Differences, Figures
 from skin_model.evaluation.scored import Scored
 from skin_model.evaluation.sections import Section, with_interval
 
@@ -30,29 +31,14 @@ def figures(answers: Scored, threshold: float) -> dict[str, Any]:
 
 def changes(clean: Scored, corrupted: Scored, threshold: float) -> dict[str, Any]:
     """`figures` of the corrupted pictures, each with "change" from the clean ones as {"value", "interval"} besides."""
-    found = corrupted.estimates([_Change(_sources(clean, threshold), _sources(corrupted, threshold))])
+    found = corrupted.estimates([Differences(_sources(clean, threshold), _sources(corrupted, threshold), FIGURES)])
     return {key: found[key] | {"change": found[f"change.{key}"]} for key in FIGURES if key in found}
 
 
 def _sources(answers: Scored, threshold: float) -> list[Figures]:
-    decision = Decision(answers.malignant, answers.malignant_probability, threshold)
     if answers.probabilities is None:
-        return [decision]
-    return [decision, ClassWise(answers.labels, answers.probabilities)]
-
-
-class _Change:
-    """Figures of the second answers, and by how much they exceed those of the first."""
-
-    def __init__(self, before: list[Figures], after: list[Figures]) -> None:
-        self._before, self._after = before, after
-
-    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        before, after = (
-            {key: value for source in sources for key, value in source.figures(weights).items() if key in FIGURES}
-            for sources in (self._before, self._after)
-        )
-        return after | {f"change.{key}": after[key] - before[key] for key in after}
+        return [Decision(answers.malignant, answers.malignant_probability, threshold)]
+    return metrics.sources(answers.labels, answers.probabilities, threshold)
 
 
 def shown_figures(found: dict[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from skin_model.taxonomy import BY_CODE, CODES
 POINTS = {"sensitive": "For high sensitivity (in use)", "balanced": "Balanced (largest Youden index)"}
 RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "melanoma_recall": "melanomas referred"}
 NO_SETS = "This model gives no prediction sets."
+TOO_FEW = "too few lesions"  # in place of an interval
 LOOKS = "Where the network looks"
 _SUBGROUP_FIGURES = {
     "accuracy": "accuracy",
@@ -75,8 +76,8 @@ def _worth(compared: dict[str, dict[str, Any]], alone: dict[str, Any]) -> Sequen
         figure = compared[key]
         without = with_interval({"value": figure["first"], "interval": intervals.get(key)})
         bounds = figure["interval"]
-        between = f" ({bounds[0]:+.3f} to {bounds[1]:+.3f})" if bounds else ""
-        rows.append((name, without, f"{figure['second']:.3f}", f"{figure['difference']:+.3f}{between}"))
+        between = f"{bounds[0]:+.3f} to {bounds[1]:+.3f}" if bounds else f"{TOO_FEW} for an interval"
+        rows.append((name, without, f"{figure['second']:.3f}", f"{figure['difference']:+.3f} ({between})"))
     return rows
 
 
@@ -124,12 +125,12 @@ def _held(sets: dict[str, Any]) -> str:
 
 
 def with_interval(estimate: dict[str, Any], *, digits: int = 3) -> str:
-    """An estimate as "0.912 (0.871 to 0.943)"; "not defined" where there is none."""
+    """An estimate as "0.912 (0.871 to 0.943)", or saying that it has no interval; "not defined" without a value."""
     if estimate["value"] is None:
         return "not defined"
-    text = f"{estimate['value']:.{digits}f}"
-    bounds = estimate.get("interval")
-    return f"{text} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})" if bounds else text
+    bounds = estimate["interval"]
+    between = f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}" if bounds else f"{TOO_FEW} for an interval"
+    return f"{estimate['value']:.{digits}f} ({between})"
 
 
 def _points(details: dict[str, Any]) -> Section:
@@ -195,7 +196,8 @@ def _sets(found: dict[str, Any] | None) -> Section:
     sentences = [
         "A prediction set lists the diagnoses that fit the image; for each diagnosis, "
         f"{100 * found['promised']:.0f} % of the sets of its images should hold it. The thresholds were fitted on "
-        "images that the answering network had not learned from, each lesion counting once.",
+        "images that the answering network had not learned from: for each diagnosis the lower of two, one with each "
+        "lesion counting once and one with each image counting once.",
         f"No diagnosis fits for {with_interval(found['empty'])} of the images, exactly one for "
         f"{with_interval(found['single'])}.",
     ]

@@ -95,29 +95,31 @@ def _below(figure: str, details: dict[str, Any], lesions: Callable[[dict[str, An
     ]
 
 
-class _Ranked:
+class _Ranked(Figures):
     """AUC of malignant against benign."""
 
     def __init__(self, part: Scored) -> None:
         self._ranking, self._malignant = Ranking(part.malignant_probability), part.malignant
+        self.rates = {"malignant_auc": None}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {"malignant_auc": self._ranking.auc(weights, self._malignant)}
 
 
-class _Named:
+class _Named(Figures):
     """Share of right diagnoses, over all images and as the mean over the classes present."""
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray) -> None:
         self._of_class = np.eye(len(CODES))[labels]  # (N, 7)
         self._right = self._of_class * (probabilities.argmax(axis=1) == labels)[:, None]
+        self._present = np.unique(labels)
+        self.rates = {"accuracy": np.ones(len(labels), bool), "balanced_accuracy": None}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         right, images = weights @ self._right, weights @ self._of_class  # (S, 7) each
-        present = (images > 0).sum(axis=1)
         return {
             "accuracy": right.sum(axis=1) / images.sum(axis=1),
-            "balanced_accuracy": ratio(right, images, otherwise=0.0).sum(axis=1) / present,
+            "balanced_accuracy": ratio(right, images)[:, self._present].mean(axis=1),
         }
 
 

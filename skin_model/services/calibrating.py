@@ -13,7 +13,7 @@ from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError
-from skin_model.evaluation import calibration, conformal, metrics
+from skin_model.evaluation import calibration, limits, metrics
 from skin_model.inference import Classifier
 from skin_model.patients import of_table
 from skin_model.services import crossval, evaluation
@@ -25,15 +25,11 @@ class OutOfFold:
     """What the networks of a cross-validation say of the folds' images, each of those it did not learn from.
 
     Attributes:
-        labels: class indices (N,).
-        probabilities: (N, 7), each network's by its own temperature from the calibration part.
-        lesions: lesion of each image (N,).
+        told: their answers, each network's by its own temperature from the calibration part.
         about: what a model says of it: images, lesions, views and the settings of the trainings.
     """
 
-    labels: np.ndarray
-    probabilities: np.ndarray
-    lesions: np.ndarray
+    told: limits.Told
     about: dict[str, Any]
 
     @classmethod
@@ -48,6 +44,7 @@ class OutOfFold:
             answered = crossval.read_answers(folder / "oof.csv")
             settings, own_split, views = TrainingConfig(**found["config"]), found["split"], found["views"]
             labels, probabilities = crossval.truth(answered)
+            logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{folder} holds no finished cross-validation ({error}); finish it with `crossval --resume`."
@@ -63,7 +60,7 @@ class OutOfFold:
             )
         lesions = splits.lesions(answered).to_numpy()
         about = {"images": len(labels), "lesions": len(set(lesions)), "views": views}
-        return cls(labels, probabilities, lesions, about | {"training": without_places(settings)})
+        return cls(limits.Told(logs, labels, lesions), about | {"training": without_places(settings)})
 
 
 def calibrated(
@@ -71,11 +68,7 @@ def calibrated(
 ) -> Manifest:
     """Fit the temperature on the calibration images, then operating points and prediction sets on the probabilities.
 
-    Where the calibration part is all there is, few malignant lesions and few of the rare classes decide.  So the limits
-    may also be fitted on the answers of networks that learned from the other folds, after the idea of cross-conformal
-    predictors (Vovk, Annals of Mathematics and Artificial Intelligence 2015) but without their guarantee, and the
-    temperature is corrected by as much as those networks, with theirs from the same calibration part, are too certain
-    or uncertain on the folds.
+    With out-of-fold answers, they too decide on the limits, and correct the temperature: see `evaluation.limits`.
 
     Args:
         manifest: of the model; `target_sensitivity` decides the operating point.
@@ -86,29 +79,20 @@ def calibrated(
     _, pictures = evaluation.answer_rows(classifier, table)
     logits = classifier.with_patients(pictures, of_table(table))
     labels = class_indices(table["dx"])
-    sets: dict[str, Any] = {}
-    correction = 1.0
     if manifest.task == "binary":
         temperature = calibration.fit_temperature(logits[:, 0], is_malignant(labels))
         probability = calibration.sigmoid(logits, temperature)[:, 0]
+        sets, correction = {}, 1.0
     else:
         temperature = calibration.fit_temperature(logits, labels)
-        lesions = splits.lesions(table).to_numpy()
-        if out_of_fold:
-            logs = np.log(np.maximum(out_of_fold.probabilities, np.finfo(np.float32).tiny))
-            correction = calibration.fit_temperature(logs, out_of_fold.labels)
-            temperature *= correction
-            probabilities = calibration.softmax(np.concatenate([logits / temperature, logs / correction]), 1.0)
-            labels = np.concatenate([labels, out_of_fold.labels])
-            lesions = np.concatenate([lesions, out_of_fold.lesions])
-        else:
-            probabilities = calibration.softmax(logits, temperature)
-        probability = metrics.malignant_probability(probabilities)
-        sets = conformal.fit(labels, probabilities, lesions)
+        own = limits.Told(logits / temperature, labels, splits.lesions(table).to_numpy())
+        fitted = limits.fit(own, out_of_fold.told if out_of_fold else None)
+        labels, sets, correction = fitted.labels, fitted.sets, fitted.correction
+        probability = metrics.malignant_probability(fitted.probabilities)
     malignant = is_malignant(labels)
     return replace(
         manifest,
-        temperature=temperature,
+        temperature=temperature * correction,
         threshold=calibration.operating_point(probability, malignant, sensitivity=manifest.target_sensitivity),
         balanced_threshold=calibration.balanced_point(probability, malignant),
         prediction_sets=sets,

@@ -18,7 +18,7 @@ from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
-from skin_model.evaluation import calibration, conformal, metrics, report
+from skin_model.evaluation import calibration, conformal, limits, metrics, report
 from skin_model.evaluation.coverage import Sets
 from skin_model.evaluation.decisions import SENSITIVITY, SPECIFICITY, AtFixedRates
 from skin_model.evaluation.scored import Scored
@@ -274,23 +274,22 @@ def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict
 def _members(left_out: pd.DataFrame, fitted_on: pd.DataFrame) -> np.ndarray:
     """Which classes are in each image's prediction set, bool (N, 7), as a bundle of its fold's network would give them.
 
-    Sets and temperature are fitted as in `calibrating.calibrated`: on what that network says of the calibration part
-    and on the other folds' answers, where these folds are done.
+    Sets and correction are fitted on what that network says of the calibration part and on the other folds' answers,
+    where these folds are done.
     """
     members = np.zeros((len(left_out), len(CODES)), dtype=bool)
     for name, rows in left_out.groupby("fold").indices.items():
         others = left_out[left_out["fold"] != name]
-        known = pd.concat([fitted_on[fitted_on["fold"] == name], others])
-        correction = calibration.fit_temperature(_logits(others), class_indices(others["dx"])) if len(others) else 1.0
-        probabilities = calibration.softmax(_logits(known), correction)
-        fitted = conformal.fit(class_indices(known["dx"]), probabilities, splits.lesions(known).to_numpy())
-        members[rows] = conformal.members(calibration.softmax(_logits(left_out.iloc[rows]), correction), fitted)
+        own, new = _told(fitted_on[fitted_on["fold"] == name]), _told(left_out.iloc[rows])
+        fitted = limits.fit(own, _told(others) if len(others) else None)
+        members[rows] = conformal.members(calibration.softmax(new.logits, fitted.correction), fitted.sets)
     return members
 
 
-def _logits(answered: pd.DataFrame) -> np.ndarray:
-    """(N, 7), by each network's own temperature."""
-    return answered[LOGS].div(answered["temperature"], axis=0).to_numpy()
+def _told(answered: pd.DataFrame) -> limits.Told:
+    """The answers, by each network's own temperature."""
+    logits = answered[LOGS].div(answered["temperature"], axis=0).to_numpy()
+    return limits.Told(logits, class_indices(answered["dx"]), splits.lesions(answered).to_numpy())
 
 
 def _detailed(rows: pd.DataFrame, members: np.ndarray) -> dict[str, Any]:

@@ -76,9 +76,8 @@ def find_lookalikes(
 def _embeddings(classifier: Classifier, table: pd.DataFrame, on_progress: OnProgress | None) -> np.ndarray:
     """Embeddings (N, D) of a table's pictures, the same however they are turned."""
     found: list[np.ndarray] = []
-    loaded = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
-    for group in prediction.batches(loaded):
-        found.extend(classifier.embeddings(np.stack([item.square for item in group])))
+    for stack in prediction.squares(table["path"], classifier.manifest.size):
+        found.extend(classifier.embeddings(stack))
         if on_progress:
             on_progress(len(found), len(table))
     return np.stack(found)

@@ -102,21 +102,10 @@ def evaluate(
                 "images": images.resolve().name,
                 "labels": labels.name,
                 "learned_from": classifier.manifest.data.get("name"),
+                "note": classifier.manifest.note,
             }
             report_page.write(report_folder, found, detailed, source=source)
     return found
-
-
-def score(
-    *,
-    classifier: Classifier,
-    table: pd.DataFrame,
-    allow_seen: bool = False,
-    on_progress: OnProgress | None = None,
-) -> dict[str, Any]:
-    """As `evaluate`, for the rows of a table with image_id, lesion_id, dx and path."""
-    answered = answer(classifier=classifier, table=table, allow_seen=allow_seen, on_progress=on_progress)
-    return figures(classifier, answered)
 
 
 def answer(

@@ -32,7 +32,7 @@ def check(
     *, classifier: Classifier, data: Path, images: int = 200, slow_images: int = 40, seed: int = 0,
     rows_file: Path | None = None, on_progress: OnProgress = idle,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures of every method, as kept in a bundle's explanations.json.
+    """Figures of every method, as kept in a bundle's explanations.json; "network" there is the hash of network.keras.
 
     Args:
         classifier: a seven-class model.
@@ -47,12 +47,13 @@ def check(
 
     Raises:
         BundleError: a model without the seven classes.
-        ConfigurationError: `rows_file` is of another model, data set or seed.
+        ConfigurationError: `rows_file` is of another network, data set or seed.
         DatasetError: the model has met every lesion of the data set, or none of the others can tell anything.
     """
     classifier.require_diagnosis()
     table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
-    said = {"model_version": classifier.manifest.model_version, "data": ham10000.source_name(table), "seed": seed}
+    # explanations hang on the network alone: limits fitted anew make another version, and change nothing here
+    said = {"network": classifier.manifest.files["network.keras"], "data": ham10000.source_name(table), "seed": seed}
     with _Rows(rows_file, said | {"unseen": len(table)}, min(images, slow_images)) as noted:
         rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress)
     return said | {"images": len(rows), "looked_at": looked_at, "methods": truthfulness.summarise(rows)}
@@ -105,7 +106,8 @@ class _Rows:
         except ValueError as error:
             self._file.close()
             raise ConfigurationError(
-                f"{self.path} holds no figures of this model, on this data set, in this order. Name another file."
+                f"{self.path} holds no figures of this model's network, on this data set, in this order. "
+                "Name another file."
             ) from error
         slow = {key for key, method in METHODS.items() if method.slow}
         fit = [place for place, row in enumerate(self.known) if row]

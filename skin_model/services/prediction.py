@@ -175,6 +175,15 @@ def load(
             yield waiting.popleft().result()
 
 
+def squares(paths: Iterable[Path], size: int, change: Change | None = None) -> Iterator[np.ndarray]:
+    """Files as `Classifier.answer` takes them, uint8 (n, size, size, 3), `BATCH` at a time.
+
+    Arguments as of `load`.  Raises DatasetError, naming the file, at the first that cannot be read.
+    """
+    for group in batches(readable(load(paths, size, change=change))):
+        yield np.stack([item.square for item in group])
+
+
 def readable(items: Iterable[Loaded]) -> Iterator[Loaded]:
     """The items as they are; raises DatasetError, naming the file, at the first that could not be read."""
     for item in items:

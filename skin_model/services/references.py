@@ -35,10 +35,5 @@ def write_references(classifier: Classifier, table: pd.DataFrame, path: Path) ->
 
 def _embeddings(classifier: Classifier, table: pd.DataFrame) -> np.ndarray:
     """Embeddings (N, D) of a table's pictures."""
-    loaded = prediction.readable(prediction.load(table["path"], classifier.manifest.size))
-    return np.concatenate(
-        [
-            classifier.answer(np.stack([item.square for item in group]), views=1).embeddings
-            for group in prediction.batches(loaded)
-        ]
-    )
+    stacks = prediction.squares(table["path"], classifier.manifest.size)
+    return np.concatenate([classifier.answer(stack, views=1).embeddings for stack in stacks])

@@ -11,7 +11,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from skin_model import charts, files
-from skin_model.evaluation import report, robustness, truthfulness
+from skin_model.evaluation import card_texts, report, robustness, truthfulness
 from skin_model.evaluation.sections import LOOKS, Section, group_name, in_words, sections
 from skin_model.evaluation.subgroups import FACTORS
 from skin_model.taxonomy import BY_CODE, CODES
@@ -53,7 +53,7 @@ def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[st
         evaluation: the report of `evaluate --json`.
         details: what `details.measure` found on the same images.
         source: of the images scored: name of the data set, names of the folder (images) and table (labels) it was read
-            from, and learned_from, the data set that the model learned from.
+            from; of the model: learned_from, its data set, and note, what its makers say of it.
     """
     version = str(evaluation["model_version"])
     drawn = evaluation.get("intervals") or {}
@@ -62,9 +62,11 @@ def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[st
         f'<p class="quiet">Scored: {_safe(source["name"])}, images in {_safe(source["images"])}, labels in '
         f"{_safe(source['labels'])}. The model learned from: {_safe(source['learned_from'] or 'not recorded')}. "
         f"Intervals are 95 % bootstrap intervals from {drawn.get('samples')} resamples, drawn by "
-        f"{_safe(drawn.get('unit'))}.</p>",
+        f"{_safe(drawn.get('unit'))}. {_safe(report.INTERVALS)}</p>",
         f'<p class="quiet">{_safe(_DISCLAIMER)}</p>',
     ]
+    if source.get("note"):
+        parts.append(f'<p class="quiet">{_safe(card_texts.NOTE.format(note=source["note"]))}</p>')
     if evaluation.get("allow_seen"):
         parts.append('<p class="warning">The model was made with some of these images; the figures flatter it.</p>')
     corrupted = details.get("corruptions") or {}

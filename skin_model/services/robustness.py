@@ -42,13 +42,12 @@ def measure(
     planned = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     conditions = []
     for number, (kind, severity) in enumerate(planned):
-        logits = []
-        change = partial(_changed, kind, severity)
-        loaded = prediction.readable(prediction.load(paths, classifier.manifest.size, change=change))
-        for batch, group in enumerate(prediction.batches(loaded)):
-            logits.append(classifier.answer(np.stack([item.square for item in group])).logits)
+        logits: list[np.ndarray] = []
+        done = number * len(paths)
+        for stack in prediction.squares(paths, classifier.manifest.size, partial(_changed, kind, severity)):
+            logits.append(classifier.answer(stack).logits)
+            done += len(stack)
             if on_progress:
-                done = number * len(paths) + batch * prediction.BATCH + len(group)
                 on_progress(done, len(planned) * len(paths))
         probabilities = classifier.probabilities(classifier.with_patients(np.concatenate(logits), patients))
         corrupted = Scored.of(clean.labels, probabilities, clean.lesions)

@@ -16,6 +16,7 @@ from skin_model import features, imaging
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, ImageError
 from skin_model.evaluation import resampling
+from skin_model.evaluation.sections import with_interval
 from skin_model.segmentation import network
 from skin_model.segmentation.outline import Manifest, Segmenter, dice, squeezed, write_manifest
 from skin_model.taxonomy import CODES
@@ -112,10 +113,9 @@ def lines(made: Manifest) -> list[str]:
     """The figures in words."""
     said = []
     for name, found in made.figures.items():
-        dice_, (low, high) = found["dice"]["value"], found["dice"]["interval"]
         said.append(
             f"{name}: {found['images']:,} pictures of {found['lesions']:,} lesions, mean Dice "
-            f"{dice_:.3f} ({low:.3f} to {high:.3f}), below {POOR}: {found['poor']['value']:.1%}"
+            f"{with_interval(found['dice'])}, below {POOR}: {found['poor']['value']:.1%}"
         )
         if found["measurable"]:
             said.append(
@@ -125,11 +125,12 @@ def lines(made: Manifest) -> list[str]:
     return said
 
 
-class _Overlaps:
+class _Overlaps(resampling.Figures):
     """Mean Dice and the share below `POOR` of pictures (N,), and the mean by true class (N,)."""
 
     def __init__(self, dices: np.ndarray, classes: np.ndarray) -> None:
         self._dices, self._classes = dices, classes
+        self.rates = {"poor": np.ones(len(dices), bool)}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         of_class = {f"dice.{code}": self._mean(weights * (self._classes == code)) for code in CODES}

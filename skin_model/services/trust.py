@@ -84,10 +84,9 @@ def operating_points(*, summary: ModelSummary) -> list[OperatingPoint]:
 
 
 def _rate(estimate: dict[str, Any] | None) -> tuple[float, float, float] | None:
-    if not estimate or estimate["value"] is None:
+    if not estimate or estimate["interval"] is None:
         return None
-    low, high = estimate["interval"] or (estimate["value"],) * 2
-    return estimate["value"], low, high
+    return (estimate["value"], *estimate["interval"])
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,10 @@ def _as_table(patient: Patient) -> pd.DataFrame:
 
 
 def coverages(*, summary: ModelSummary) -> dict[str, tuple[float, float, float]]:
-    """How often the sets of test pictures held the true diagnosis, by its class code: (share, low, high)."""
+    """How often the sets of test pictures held the true diagnosis, by its class code: (share, low, high).
+
+    Classes of too few lesions for an interval are left out.
+    """
     measured = summary.details.get("prediction_sets") or {}
     found = {code: _rate(measured.get(f"{code}.coverage")) for code in CODES}
     return {code: rate for code, rate in found.items() if rate is not None}

@@ -439,7 +439,7 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     assert "(no picture here) Melanoma; in use: Melanocytic naevus; this version: Melanoma" in text
     assert "The evidence supports promotion" in text
     assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
-    assert "Worse beyond doubt in age 75 and older" in text
+    assert "Worse in age 75 and older: x. Of so many groups, one may stand here by chance." in text
     assert "900 images of 700 lesions" in text
 
 
