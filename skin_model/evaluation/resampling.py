@@ -199,7 +199,7 @@ def intervals(
                 found[key] = exact_interval(values[0] == 1, len(np.unique(unit[of])))
         elif len(values) >= DEFINED * samples:
             found[key] = np.percentile(values, [2.5, 97.5]).tolist()
-            if key.endswith("ece"):
+            if key.endswith("ece") and not key.startswith("change."):  # a change has none, and may lie below zero
                 excess = max(0.0, values.mean() - float(whole[key][0]))
                 found[key] = [max(0.0, float(bound - excess)) for bound in found[key]]
     return found
