@@ -1,4 +1,4 @@
-"""Train a model: see the data, start with the shipped model's settings, follow, cancel, resume."""
+"""Train a model: see the data, start from a preset, follow, cancel, resume."""
 
 import streamlit as st
 

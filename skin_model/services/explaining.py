@@ -1,6 +1,5 @@
 """Explain one answer by any method: at once for the command line, in the background for the page."""
 
-import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -194,8 +193,6 @@ class Run:
             logging.getLogger(__name__).exception("An explanation failed unexpectedly")
             self.error = UNEXPECTED
         finally:
-            if METHODS[self.method].slow:
-                _return_memory()
             self._done.set()
 
     @contextmanager
@@ -208,13 +205,6 @@ class Run:
             yield
         finally:
             _turn.release()
-
-
-def _return_memory() -> None:
-    """Give back to the system what lies free inside the C library; glibc kept a tenth more after 200 explanations."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own; other libraries give back by themselves
-    if trim is not None:
-        trim(0)
 
 
 def begin(*, analysis: Analysis, method: str, target: str) -> Run:
