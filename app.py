@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.figures import value_of
+from pages.ui.figures import between, value_of
 from pages.ui.frame import begin_page, explain_failure
 from skin_model.charts import MALIGNANT_MARK, marked_name
 from skin_model.entities import ModelSummary
@@ -120,7 +120,7 @@ def _figure(report: dict[str, Any], key: str, write: Callable[[float], str]) -> 
 
 def _interval(report: dict[str, Any], key: str, write: Callable[[float], str]) -> str:
     interval = (report.get("intervals") or {}).get(key)
-    return f"({write(interval[0])} to {write(interval[1])})" if interval else ""
+    return f"({between(interval, write)})"
 
 
 def _whole(value: float) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.figures import value_of
+from pages.ui.figures import between, value_of
 from pages.ui.frame import begin_page, explain_failure, say, show_said
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered, registry
@@ -66,8 +66,7 @@ def show_figures(evaluation: dict[str, Any], details: dict[str, Any]) -> None:
 
 def _cells(evaluation: dict[str, Any], key: str) -> str:
     interval = (evaluation.get("intervals") or {}).get(key)
-    between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
-    return f" {value_of(evaluation, key):.3f} | {between} |"
+    return f" {value_of(evaluation, key):.3f} | {between(interval, '{:.3f}'.format)} |"
 
 
 def compare(version: registry.Version) -> None:
@@ -118,11 +117,9 @@ def show_comparison(found: Any) -> None:
     show(result["sentence"])
     lines = ["| Figure | in use | this version | difference | 95 % interval |", "|:--|--:|--:|--:|:--|"]
     for key, figure in result["figures"].items():
-        interval = figure["interval"]
-        between = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else ""
         lines.append(
             f"| {HEADLINES.get(key, key)} | {figure['first']:.3f} | {figure['second']:.3f} "
-            f"| {figure['difference']:+.3f} | {between} |"
+            f"| {figure['difference']:+.3f} | {between(figure['interval'], '{:+.3f}'.format)} |"
         )
     st.markdown("\n".join(lines))
     st.caption(

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.ui import jobs as parts
+from pages.ui.figures import between
 from pages.ui.frame import say
 from skin_model import charts
 from skin_model.entities import Job
@@ -78,8 +79,7 @@ def _show_recalls(done: dict[str, Job]) -> None:
 def _with_interval(recall: dict[str, Any] | None) -> str:
     if recall is None or recall["value"] is None:
         return ""
-    between = "({:.2f} to {:.2f})".format(*recall["interval"]) if recall["interval"] else ""
-    return f"{recall['value']:.3f} {between}"
+    return f"{recall['value']:.3f} ({between(recall['interval'], '{:.2f}'.format)})"
 
 
 def _show_one(job: Job) -> None:
