@@ -43,7 +43,7 @@ def configuration(made: Bundle, folder: Path) -> TrainingConfig:
     own = TrainingConfig(**{k: v for k, v in trained.items() if k in known})
     folder.mkdir()
     # a training asks where its weights come from, and takes those of whole runs only
-    write_state(RunState(replace(own, weights=None, frozen=0.0), SPLIT, finished=True), folder)
+    write_state(RunState(replace(own, weights=None, frozen=0.0, refit=0.0), SPLIT, finished=True), folder)
     weights = folder / "best.keras"
     networks.build(own.network, size=own.size, task=own.task, metadata=own.columns).save(weights)
     return replace(own, weights=str(weights), teachers="", patience=1000, warmup_epochs=0.0, freeze_epochs=0)

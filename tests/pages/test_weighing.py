@@ -468,6 +468,7 @@ def test_the_users_own_impression_is_asked_for_first_where_that_is_set(
     text = words(app)
     assert "Malignant probability **36 %**" in text
     assert "Your impression:** ▲ Melanoma; the network names Melanocytic naevus first." in text
+    unfolded(app)
     assert json.loads(kept["Download JSON"])["own_impression"] == "mel"
     assert [row["own_impression"] for row in csv.DictReader(kept["Download CSV"].splitlines())] == ["mel"] * 7
     assert "Your own impression first" in words(upload(app, picture(shade=60))), "each picture is asked anew"
