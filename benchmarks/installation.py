@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from skin_model.dataset import drawn
-from skin_model.entities import DataSet, Job, TrainingConfig
+from skin_model.entities import DataSet, Job
 from skin_model.jobs import keeper, queue
+from skin_model.recipe import TrainingConfig
 from skin_model.services import orders, registered
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks import installation
 from benchmarks.measuring import ROOT, Comparison, arguments, parsed, report
-from skin_model.entities import DataSet, TrainingConfig
+from skin_model.entities import DataSet
+from skin_model.recipe import TrainingConfig
 from skin_model.services import orders
 from skin_model.training.state import read_state
 

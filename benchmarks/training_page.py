@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from benchmarks import installation
 from benchmarks.measuring import ROOT, Comparison, arguments, parsed, report
 from skin_model import settings
-from skin_model.entities import EpochRecord
 from skin_model.jobs import queue, worker
 from skin_model.jobs.running import step
+from skin_model.recipe import EpochRecord
 from skin_model.services import durable
 from skin_model.store import database, records
 

@@ -23,7 +23,7 @@ import pandas as pd
 from benchmarks.measuring import Comparison, arguments, folder_of, parsed, photographs, report
 from skin_model import bundle, networks
 from skin_model.bundle import Bundle
-from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.taxonomy import CODES
 from skin_model.training import run
 from skin_model.training.state import RunState, write_state

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import plotly.graph_objects as go
 
-from skin_model.entities import Analysis, EpochRecord, NotJudged, Prediction
+from skin_model.entities import Analysis, NotJudged, Prediction
+from skin_model.recipe import EpochRecord
 from skin_model.taxonomy import BY_CODE, CODES, DIAGNOSES, Diagnosis
 
 DISPLAY_SIDE = 1200  # pixels, as wide as the overlay is drawn; some 0.2 MB as JPEG

@@ -7,7 +7,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from skin_model.entities import EpochRecord
+from skin_model.recipe import EpochRecord
 
 MEMORY = 900  # seconds over which the speed is averaged, pauses for validation included
 

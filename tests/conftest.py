@@ -19,12 +19,12 @@ import pytest
 from skin_model import bundle
 from skin_model.bundle import Bundle
 from skin_model.dataset import drawn, ham10000, splits
-from skin_model.entities import TrainingConfig
 from skin_model.evaluation import conformal, metrics
 from skin_model.evaluation.details import measure
 from skin_model.evaluation.localisation import Look
 from skin_model.evaluation.scored import Scored
 from skin_model.inference import Classifier
+from skin_model.recipe import TrainingConfig
 from skin_model.services import models, training
 from skin_model.taxonomy import CODES
 from skin_model.training.state import read_state

@@ -11,8 +11,8 @@ from skin_model import networks
 from skin_model.conversion import load_keras
 from skin_model.dataset import ham10000
 from skin_model.dataset.pipeline import as_keras
-from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import training
 from skin_model.training import attention, run
 from skin_model.training.state import RunState

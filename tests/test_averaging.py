@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.training import averaging
 from skin_model.training.epoch import fit_epoch
 from skin_model.training.schedules import optimizer_for

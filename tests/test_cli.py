@@ -11,7 +11,7 @@ import pytest
 
 from skin_model import cli
 from skin_model.dataset import splits
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.services import crossval, datasets, models, search, training
 from skin_model.training.run import RunState
 

@@ -13,10 +13,10 @@ from skin_model import bundle, cli, files, imaging
 from skin_model.conversion import load_keras
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.entities import TrainingConfig
 from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.inference import Classifier
+from skin_model.recipe import TrainingConfig
 from skin_model.services import evaluation, models, training
 from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, pooled, rows, truth
 from skin_model.taxonomy import CODES

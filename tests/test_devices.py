@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError
+from skin_model.recipe import TrainingConfig
 from skin_model.training import devices, run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from skin_model.entities import Patient, Prediction, TrainingConfig
+from skin_model.entities import Patient, Prediction
 from skin_model.errors import ConfigurationError
+from skin_model.recipe import TrainingConfig
 from skin_model.taxonomy import CODES
 
 

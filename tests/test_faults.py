@@ -13,9 +13,10 @@ import pytest
 from installed import ended, installation, until
 
 from skin_model import networks, settings, tracking
-from skin_model.entities import DataSet, TrainingConfig
+from skin_model.entities import DataSet
 from skin_model.errors import JobError, TrainingError
 from skin_model.jobs import queue
+from skin_model.recipe import TrainingConfig
 from skin_model.services import orders, registered, registry
 from skin_model.services.telling import sentences
 from skin_model.training.state import RunState, write_state

@@ -11,11 +11,12 @@ import pytest
 
 from skin_model import bundle, cli, conversion, imaging, networks
 from skin_model.bundle import Bundle
-from skin_model.entities import Patient, TrainingConfig
+from skin_model.entities import Patient
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation.calibration import softmax
 from skin_model.inference import Classifier
 from skin_model.patients import encode
+from skin_model.recipe import TrainingConfig
 from skin_model.services import joining, models, prediction, reproduction, training
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage, read_state, write_state

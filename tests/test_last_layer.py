@@ -14,8 +14,8 @@ from skin_model import cli, imaging, networks, tracking
 from skin_model.conversion import load_keras
 from skin_model.dataset.labels import loss_weights
 from skin_model.dataset.pipeline import Batches
-from skin_model.entities import TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.recipe import TrainingConfig
 from skin_model.services import durable, models, training
 from skin_model.services.telling import Telling
 from skin_model.taxonomy import CODES

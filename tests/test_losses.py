@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skin_model.entities import LOSSES, TASKS, TrainingConfig
+from skin_model.recipe import LOSSES, TASKS, TrainingConfig
 from skin_model.training.losses import loss_for, metric_for, registered
 
 RNG = np.random.default_rng(3)

@@ -12,9 +12,10 @@ from installed import installation, until
 
 from skin_model import bundle, settings, tracking
 from skin_model.bundle import Bundle
-from skin_model.entities import DataSet, EpochRecord, TrainingConfig
+from skin_model.entities import DataSet
 from skin_model.errors import ConfigurationError, DatasetError, JobError, StoreError, TrainingError
 from skin_model.jobs import keeper, queue, worker
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import models, orders, plans, registered, registry, reproduction, training, workspace
 from skin_model.store import database, records
 from skin_model.training.state import RunState, lineage, lineage_folders, write_state

@@ -19,9 +19,10 @@ from postgres import server
 from skin_model import settings
 from skin_model.dataset import ham10000, splits
 from skin_model.dataset.labels import class_indices
-from skin_model.entities import REFUSED, DataSet, Job, TrainingConfig
+from skin_model.entities import REFUSED, DataSet, Job
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import metrics
+from skin_model.recipe import TrainingConfig
 from skin_model.services import crossval, orders, plans, prediction, registered, registry, study, workspace
 from skin_model.store import database, records
 

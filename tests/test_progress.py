@@ -2,8 +2,8 @@
 
 from dataclasses import fields, replace
 
-from skin_model.entities import EpochRecord
 from skin_model.progress import TrainingProgress
+from skin_model.recipe import EpochRecord
 
 EPOCH = EpochRecord(**dict.fromkeys((f.name for f in fields(EpochRecord)), 0.0) | {"epoch": 1})
 

@@ -9,7 +9,7 @@ import pytest
 
 from skin_model import bundle, cli, settings
 from skin_model.bundle import Manifest
-from skin_model.entities import EpochRecord, TrainingConfig
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import reproduction
 from skin_model.training.state import RunState, lineage, lineage_folders, write_state
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from skin_model import networks
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.training import schedules
 
 CONFIG = TrainingConfig(

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from skin_model import cli, files
-from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import search, study, training
 from skin_model.services.search import SPACE
 from skin_model.training.run import RunState

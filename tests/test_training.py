@@ -17,8 +17,8 @@ from skin_model import cli, files, networks
 from skin_model.dataset import splits
 from skin_model.dataset.labels import loss_weights, targets
 from skin_model.dataset.pipeline import Batches
-from skin_model.entities import OPTIMIZERS, EpochRecord, TrainingConfig
 from skin_model.errors import BusyError, ConfigurationError, DatasetError, TrainingError
+from skin_model.recipe import OPTIMIZERS, EpochRecord, TrainingConfig
 from skin_model.services import models, teaching, training
 from skin_model.taxonomy import CODES
 from skin_model.training import run, state

@@ -6,7 +6,8 @@ from typing import Any
 import streamlit as st
 
 from skin_model import charts
-from skin_model.entities import EpochRecord, Job
+from skin_model.entities import Job
+from skin_model.recipe import EpochRecord
 
 COUNTED = ("looking for leaks", "judging images", "judging the test lesions")  # stages that tell how far they are
 MARKS = {"waiting": "◌", "running": "▶", "done": "✓", "failed": "✕", "cancelled": "■"}

@@ -8,8 +8,9 @@ import streamlit as st
 
 from pages.ui import jobs as parts
 from pages.ui.frame import say
-from skin_model.entities import DataSet, Job, TrainingConfig
+from skin_model.entities import DataSet, Job
 from skin_model.errors import SkinModelError
+from skin_model.recipe import TrainingConfig
 from skin_model.services import orders, plans, registered, registry
 
 MAIN = ("network", "weights", "size", "epochs", "batch", "learning_rate", "balance", "augmentation")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from skin_model.commands import OK
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 
 if TYPE_CHECKING:
     from skin_model.progress import TrainingProgress

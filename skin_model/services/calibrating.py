@@ -11,11 +11,11 @@ import pandas as pd
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError
 from skin_model.evaluation import calibration, limits, metrics
 from skin_model.inference import Classifier
 from skin_model.patients import of_table
+from skin_model.recipe import TrainingConfig
 from skin_model.services import crossval, evaluation
 from skin_model.training.state import without_places
 

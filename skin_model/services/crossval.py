@@ -16,13 +16,13 @@ import pandas as pd
 from skin_model import files
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation import calibration, conformal, limits, metrics, report
 from skin_model.evaluation.coverage import Sets
 from skin_model.evaluation.decisions import SENSITIVITY, SPECIFICITY, AtFixedRates
 from skin_model.evaluation.scored import Scored
 from skin_model.inference import VIEWS
+from skin_model.recipe import TrainingConfig
 from skin_model.services import runs, teaching, training
 from skin_model.services.runs import SharedSplit, Watch
 from skin_model.taxonomy import BY_CODE, CODES

@@ -17,9 +17,9 @@ import pandas as pd
 
 from skin_model import bundle, settings, tracking
 from skin_model.dataset import ham10000, splits
-from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError, DatasetError
 from skin_model.jobs.running import Running, parts, step
+from skin_model.recipe import TrainingConfig
 from skin_model.services import attempts, crossval, durable, prediction, study
 from skin_model.services import search as searching
 from skin_model.services.prediction import BATCH, Judged

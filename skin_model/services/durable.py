@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from skin_model import files, tracking
-from skin_model.entities import DataSet, EpochRecord, TrainingConfig
+from skin_model.entities import DataSet
 from skin_model.errors import TrainingError
 from skin_model.jobs.running import Running, step
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import training
 from skin_model.services.telling import Telling
 from skin_model.store import database, records

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from skin_model import files, networks
 from skin_model.dataset import splits
-from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.recipe import TrainingConfig
 from skin_model.training.state import RunState, ancestors, read_state, require_whole, write_state
 
 SHARED = ("task", "size", "metadata", "validation")

@@ -19,11 +19,11 @@ import pandas as pd
 from skin_model import bundle, conversion, imaging, networks
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, leaks, splits
-from skin_model.entities import EpochRecord
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
 from skin_model.evaluation import report
 from skin_model.inference import VIEWS, Classifier, to_logits
 from skin_model.patients import PatientPart, encode, of_table
+from skin_model.recipe import EpochRecord
 from skin_model.services import calibrating, evaluation, gate, prediction, references, reproduction
 from skin_model.services.calibrating import OutOfFold
 from skin_model.taxonomy import CODES

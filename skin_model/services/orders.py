@@ -9,7 +9,12 @@ from typing import Any
 
 from skin_model import bundle, files, settings
 from skin_model.bundle import Manifest
-from skin_model.entities import (
+from skin_model.entities import DataSet, Job
+from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.inference import VIEWS
+from skin_model.jobs import keeper, queue
+from skin_model.networks import NETWORKS
+from skin_model.recipe import (
     AUGMENTATIONS,
     BALANCES,
     LOSSES,
@@ -17,15 +22,9 @@ from skin_model.entities import (
     MONITORS,
     OPTIMIZERS,
     TASKS,
-    DataSet,
     EpochRecord,
-    Job,
     TrainingConfig,
 )
-from skin_model.errors import ConfigurationError, TrainingError
-from skin_model.inference import VIEWS
-from skin_model.jobs import keeper, queue
-from skin_model.networks import NETWORKS
 from skin_model.services import joining, workspace
 from skin_model.services.attempts import furthest
 from skin_model.services.durable import EPOCH

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from skin_model import bundle
-from skin_model.entities import DataSet, Job, TrainingConfig
+from skin_model.entities import DataSet, Job
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.jobs import queue
+from skin_model.recipe import TrainingConfig
 from skin_model.services import crossval, divided, orders, prediction, registry, search
 from skin_model.services.registered import server_folder
 from skin_model.services.registry import Version

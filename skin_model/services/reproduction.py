@@ -8,7 +8,7 @@ from typing import Any
 
 from skin_model import networks
 from skin_model.bundle import Manifest
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.services import joining
 from skin_model.training.state import RunState, without_places
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from skin_model.dataset import ham10000, leaks, splits
-from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import DatasetError, TrainingError
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.taxonomy import CODES
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from skin_model import files
-from skin_model.entities import LAST, EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.recipe import LAST, EpochRecord, TrainingConfig
 from skin_model.services import runs, study, training
 from skin_model.services.runs import Watch
 from skin_model.training.run import OnEpoch

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from skin_model.entities import TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.recipe import TrainingConfig
 from skin_model.store import database
 from skin_model.training.state import differences
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 from skin_model import conversion, imaging, networks
 from skin_model.dataset.pipeline import Teaching
-from skin_model.entities import TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.inference import to_logits, turned
 from skin_model.patients import PatientPart, of_table
+from skin_model.recipe import TrainingConfig
 from skin_model.services import prediction
 from skin_model.training.state import RunState, lineage, read_state
 

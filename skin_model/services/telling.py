@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import SkinModelError, TrainingError
 from skin_model.jobs.running import Running
+from skin_model.recipe import EpochRecord, TrainingConfig
 
 LINES = 30
 _DISK_FULL = 28

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skin_model import files
 from skin_model.dataset import ham10000, leaks, splits
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.services import runs, teaching
 from skin_model.training import run
 

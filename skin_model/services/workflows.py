@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from skin_model import bundle, settings, tracking
-from skin_model.entities import TrainingConfig
 from skin_model.errors import BundleError
 from skin_model.jobs import queue, worker
 from skin_model.jobs.running import Running, step
+from skin_model.recipe import TrainingConfig
 from skin_model.services import attempts, comparing, divided, durable, models, registry, training
 from skin_model.services.telling import Telling, sentences
 

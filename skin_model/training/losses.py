@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 
 FOCUS = 2.0  # gamma: Lin et al. (2017) found 2 to work best, and 0.5 to 5 to matter little
 

@@ -20,8 +20,8 @@ import pandas as pd
 from skin_model import files, networks, patients
 from skin_model.dataset.labels import class_counts, loss_weights, oversampled, targets
 from skin_model.dataset.pipeline import Batches, Teaching, as_keras
-from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import TrainingError
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.training import attention, devices, last_layer
 from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout

@@ -6,7 +6,7 @@ at a constant rate; the learning rate of the rest rises over the warm-up and fal
 
 from typing import Any
 
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 
 
 def optimizer_for(config: TrainingConfig, steps: int, head_only: bool) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from skin_model import files, networks
-from skin_model.entities import EpochRecord, TrainingConfig
 from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.recipe import EpochRecord, TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from skin_model.entities import DataSet, EpochRecord, Job, ModelState, Promotion, TrainingConfig
+from skin_model.entities import DataSet, Job, ModelState, Promotion
 from skin_model.errors import ConfigurationError, DatasetError, StoreError
+from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import orders, plans, registered, registry, workspace
 from skin_model.taxonomy import CODES
 
