@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 import pandas as pd, tensorflow as tf
 from skin_model.conversion import load_keras
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.training import devices, run
 from skin_model.training.validation import judge
 

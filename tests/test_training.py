@@ -159,7 +159,7 @@ def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
 SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
-from skin_model.entities import TrainingConfig
+from skin_model.recipe import TrainingConfig
 from skin_model.services import training
 
 wanted, left = sys.argv[5], int(sys.argv[6])
