@@ -1,6 +1,5 @@
 """Explain one answer by any method: at once for the command line, in the background for the page."""
 
-import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from skin_model.evaluation import truthfulness
 from skin_model.explain import overlay
 from skin_model.explain.methods import METHODS
 from skin_model.explain.subject import OnProgress, Subject, idle
-from skin_model.services import workspace
+from skin_model.services import memory, workspace
 from skin_model.services.analysis import require_same_model
 from skin_model.taxonomy import BY_CODE
 
@@ -195,7 +194,7 @@ class Run:
             self.error = UNEXPECTED
         finally:
             if METHODS[self.method].slow:
-                _return_memory()
+                memory.return_the_rest()
             self._done.set()
 
     @contextmanager
@@ -208,13 +207,6 @@ class Run:
             yield
         finally:
             _turn.release()
-
-
-def _return_memory() -> None:
-    """Give back to the system what lies free between smaller arrays too: after 400 explanations 120 MB with glibc."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
-    if trim is not None:
-        trim(0)
 
 
 def begin(*, analysis: Analysis, method: str, target: str) -> Run:

@@ -1,6 +1,5 @@
 """The one place that wires things together: the model in use, loaded once per process, behind the first paint."""
 
-import ctypes
 import json
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from skin_model import settings, tracking
 from skin_model.entities import ModelState, ModelSummary, Promotion
 from skin_model.errors import BundleError, ConfigurationError, StoreError
+from skin_model.services import memory
 
 if TYPE_CHECKING:
     from skin_model.bundle import Bundle
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from skin_model.services.gate import Gate
 
 Signature = tuple[tuple[str, int, int], ...]
-_M_MMAP_THRESHOLD, _LARGE = -3, 16 * 2**20  # glibc's malloc.h; bytes, at which no analysis is slower
 
 
 @dataclass
@@ -180,21 +179,9 @@ def _signature(folder: Path) -> Signature:
         return ()
 
 
-def _give_memory_back() -> None:
-    """Have every large array given back to the system when it goes, in this process from now on.
-
-    glibc does so from a size that it raises each time a larger array goes, up to 32 MB; smaller ones leave holes in the
-    heap of each thread, which after a hundred explanations were a sixth of the memory.  Other C libraries have no such
-    setting.
-    """
-    setting = getattr(ctypes.CDLL(None), "mallopt", None)
-    if setting is not None:
-        setting(_M_MMAP_THRESHOLD, _LARGE)
-
-
 def _load(slot: _Slot, promoted: Promotion | None) -> None:
     folder = slot.folder
-    _give_memory_back()
+    memory.return_large_arrays()
     try:
         import numpy as np
 
