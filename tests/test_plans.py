@@ -1,5 +1,6 @@
 """Work in parts, by one worker and by three of which one is killed: K-fold, search, a folder of images."""
 
+import csv
 import io
 import os
 import subprocess
@@ -160,10 +161,12 @@ def test_a_folder_of_images_is_judged_in_chunks_and_a_bad_file_is_named(place: P
     answers_agree(done, place.data.folder)
     bad = tmp_path / "ward"
     bad.mkdir()
-    (bad / "note.jpg").write_text("no picture")
+    (bad / "=1+1.jpg").write_text("no picture")
     found = ended(plans.submit_scoring(folder=bad, version=version, who="ada", job=orders.new_id()))
     assert found.outcome["failed"] == found.outcome["images"] == 1
-    assert pd.read_csv(io.StringIO(plans.scored(job=found)))["error"].iloc[0]
+    (told,) = csv.DictReader(io.StringIO(plans.scored(job=found)))
+    assert told["error"]
+    assert told["image"] == "'=1+1.jpg", "no formula to a spreadsheet"
 
 
 def test_what_cannot_succeed_is_refused_with_the_bound_before_anything_is_queued(

@@ -91,6 +91,23 @@ def test_an_ordered_comparison_waits_for_a_worker_and_says_who_asked(
     queue.cancel("asked")
 
 
+def test_after_an_update_version_1_has_the_name_of_what_is_bundled_now(
+    two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
+    registry.order_comparison(challenger=two[2], data_set=data_set, who="ben", job="before the update")
+    assert registry.comparison(challenger=two[2]) is not None
+    shutil.copytree(settings.ASSETS / "model", tmp_path / "model")
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest | {"model_version": "brought-by-an-update"}))
+    monkeypatch.setattr(settings, "ASSETS", tmp_path)
+    assert {version.number: version.name for version in registry.versions()} == {
+        1: "brought-by-an-update", 2: "second-model",
+    }  # fmt: skip
+    assert registry.comparison(challenger=two[2]) is None, "it was of the model bundled before"
+    queue.cancel("before the update")
+
+
 @pytest.mark.usefixtures("first_in_use")
 def test_a_promotion_is_used_by_the_next_analysis_and_one_under_way_keeps_its_version(two: dict[int, Version]) -> None:
     before = workspace.classifier()

@@ -24,6 +24,7 @@ from skin_model.entities import (
 from skin_model.services import analysis as analysis_service
 from skin_model.services import explaining, trust
 from skin_model.services.explaining import Offer
+from skin_model.services.prediction import no_formula
 from skin_model.taxonomy import BY_CODE, DIAGNOSES
 
 COLUMNS = {"age": "age", "sex": "sex", "localization": "site"}  # of a data set, as a patient's particulars are named
@@ -338,7 +339,7 @@ def _as_csv(shown: Shown) -> str:
         "malignant_probability": prediction.malignant_probability,
         "threshold": prediction.threshold,
         "refer": prediction.refer,
-        "image": _cell(shown.name),
+        "image": no_formula(shown.name),
         "sha256": shown.analysis.image.sha256,
         "model_version": prediction.model_version,
         "picture": shown.analysis.quality.outcome,
@@ -350,11 +351,6 @@ def _as_csv(shown: Shown) -> str:
     writer.writerow(("code", "diagnosis", "group", "probability", *whole))
     writer.writerows((*row, *whole.values()) for row in _table(shown))
     return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula (OWASP, "CSV injection")."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _as_json(shown: Shown, patient: Patient) -> str:

@@ -22,7 +22,7 @@ from skin_model.jobs.running import Running, parts, step
 from skin_model.recipe import TrainingConfig
 from skin_model.services import attempts, crossval, durable, prediction, study
 from skin_model.services import search as searching
-from skin_model.services.prediction import BATCH, Judged
+from skin_model.services.prediction import BATCH, Judged, no_formula
 from skin_model.services.telling import Telling, sentences
 from skin_model.taxonomy import CODES
 from skin_model.training.run import OnEpoch
@@ -208,6 +208,6 @@ def _as_csv(folder: Path, found: list[Judged]) -> str:
         probabilities = {f"p_{code}": f"{p:.6f}" for code, p in plain.pop("probabilities", {}).items()}
         plain.pop("findings", None)
         reasons = " ".join(finding.sentence for finding in judged.quality.reasons)
-        place = {"image": str(judged.path.relative_to(folder)), "reasons": reasons}
+        place = {"image": no_formula(str(judged.path.relative_to(folder))), "reasons": reasons}
         writer.writerow(plain | probabilities | place)
     return text.getvalue()

@@ -204,3 +204,8 @@ def batches(items: Iterable[Loaded]) -> Iterator[list[Loaded]]:
             group = []
     if group:
         yield group
+
+
+def no_formula(text: str) -> str:
+    """Text for a cell of a CSV that no spreadsheet takes for a formula (OWASP, "CSV injection")."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

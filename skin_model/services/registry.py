@@ -66,7 +66,7 @@ def versions() -> list[Version]:
     return [
         Version(
             number=known.version,
-            name=known.name,
+            name=_bundled_name(known.name) if known.version == 1 else known.name,
             status=CHAMPION if known.version == in_use else RETIRED if known.version in used else CHALLENGER,
             drawn=known.tags.get("drawn") == "true",
             source=known.source,
@@ -133,6 +133,7 @@ def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: s
         "champion": str(folder(in_use)),
         "challenger": str(folder(challenger)),
         "versions": [in_use.number, challenger.number],
+        "names": [in_use.name, challenger.name],
         "data_set": data_set.id,
         "data": data_set.name,
         "fingerprint": data_set.fingerprint,
@@ -150,8 +151,11 @@ def comparison(*, challenger: Version) -> Job | None:
     if pinned():
         return None
     past = history()
+    names = {version.number: version.name for version in versions()}
     pair = [past[0].version if past else 1, challenger.number]
-    found = [job for job in queue.listed(limit=200) if job.kind == "compare" and job.order["versions"] == pair]
+    wanted = (pair, [names.get(number) for number in pair])  # by name too: an update may have brought another version 1
+    compared = [job for job in queue.listed(limit=200) if job.kind == "compare"]
+    found = [job for job in compared if (job.order["versions"], job.order.get("names")) == wanted]
     return queue.find(found[0].id) if found else None
 
 
@@ -197,6 +201,14 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
     except StoreError:  # the promotion is in force all the same
         log.warning("MLflow's alias does not name version %d yet", version.number, exc_info=True)
     return promotion
+
+
+def _bundled_name(registered: str) -> str:
+    """What is bundled now: an update may have brought another model than was registered first."""
+    try:
+        return bundle.read(settings.ASSETS / "model").manifest.model_version
+    except BundleError:  # said where its papers are read
+        return registered
 
 
 def _require_unpinned() -> None:
