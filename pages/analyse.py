@@ -8,10 +8,14 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.ui import explanations, outlining, reasons, second_look, trust, widgets
+from pages.ui import explanations, outlining, picture, reasons, second_look, trust
+from pages.ui.decision import decision
+from pages.ui.details import details
 from pages.ui.frame import begin_page, explain_failure
 from pages.ui.memory import remember, remembered
+from pages.ui.shown import Shown
 from pages.ui.similar import similar_cases
+from pages.ui.words import describe, literal
 from skin_model.charts import display_copy
 from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, NotJudged, Patient
 from skin_model.errors import BundleError, SkinModelError
@@ -57,7 +61,7 @@ def offer_first(round_: int) -> UploadedFile | None:
     if examples := known_examples():
         st.header("Or try an example", anchor=False)
         offer_examples(examples)
-    widgets.fetch_charts_ahead()
+    picture.fetch_charts_ahead()
     return upload
 
 
@@ -101,11 +105,11 @@ def judge(name: str, source: bytes | Path, example: Example | None = None) -> No
         found = analysis.analyse(data=source if isinstance(source, bytes) else source.read_bytes())
         summary = summary_of(found)
     except SkinModelError as error:
-        view.refused = f"{widgets.literal(name)}: {error}"
+        view.refused = f"{literal(name)}: {error}"
         return
     except Exception:  # a fault of ours: the person gets a sentence, the server's log the rest (never the file's name)
         logging.getLogger(__name__).exception("An analysis failed unexpectedly")
-        view.refused = f"{widgets.literal(name)}: {UNEXPECTED}"
+        view.refused = f"{literal(name)}: {UNEXPECTED}"
         return
     height, width = found.image.pixels.shape[:2]
     if isinstance(found, NotJudged):
@@ -124,7 +128,7 @@ def summary_of(found: Analysis | NotJudged) -> ModelSummary:
 
 
 def keep(name: str, size: tuple[int, int], found: Analysis, summary: ModelSummary, example: Example | None) -> None:
-    st.session_state.shown = widgets.Shown(name, size, found, summary, example)
+    st.session_state.shown = Shown(name, size, found, summary, example)
     st.session_state.asking = analysis.ask_first()
 
 
@@ -158,21 +162,21 @@ def offer_examples(examples: list[Example]) -> None:
                 st.caption(kind, text_alignment="center")
 
 
-def show(shown: widgets.Shown) -> None:
+def show(shown: Shown) -> None:
     """Can it be judged, what is it likely, what to do; then, unfolding, why and what else looks like this."""
     key = shown.analysis.image.sha256
     used = shown.analysis.for_patient is not None
     told = entered(key)
     shown = shown.of(told)
     trust.gate(shown.analysis.quality)
-    widgets.decision(shown, told)
+    decision(shown, told)
     second_look.told(shown)
     left, right = st.columns([6, 5], gap="large")
     with right:
-        widgets.probabilities(shown)
+        picture.probabilities(shown)
         target, opacity = choose_map(shown, key)
     with left:
-        widgets.picture_under_map(shown, target, opacity)
+        picture.picture_under_map(shown, target, opacity)
     trust.certainty(shown)
     trust.deciding(shown)
     reasons.top_three(shown)
@@ -183,11 +187,11 @@ def show(shown: widgets.Shown) -> None:
         patient = ask_patient(key, used)
     if patient != Patient() and not used:
         words = "(not used by this model, which judges the picture alone)"
-        st.markdown(f"**Patient:** {widgets.describe(patient)} {words}")
-    widgets.details(shown, patient)
+        st.markdown(f"**Patient:** {describe(patient)} {words}")
+    details(shown, patient)
 
 
-def choose_map(shown: widgets.Shown, key: str) -> tuple[str, float]:
+def choose_map(shown: Shown, key: str) -> tuple[str, float]:
     """The class whose map is shown (at first the most likely) and how strongly it covers the picture."""
     which, how = st.columns([3, 2])
     # without probabilities: what is shown of the option chosen stays when the patient changes them

@@ -4,8 +4,9 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.memory import remember, remembered
+from pages.ui.picture import heat_legend
+from pages.ui.shown import Shown
 from pages.ui.viewer import picture_viewer
-from pages.ui.widgets import Shown, heat_legend
 from skin_model.entities import Explanation
 from skin_model.errors import SkinModelError
 from skin_model.services import explaining

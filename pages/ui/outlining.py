@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from pages.ui.shown import Shown
 from pages.ui.viewer import picture_viewer
-from pages.ui.widgets import Shown
 from skin_model.charts import CARE_MARK, percent
 from skin_model.entities import REFUSED, Measurements, Outline
 from skin_model.errors import SkinModelError

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from pages.ui.memory import remembered
-from pages.ui.widgets import FAILED_MAPS, Shown
+from pages.ui.picture import FAILED_MAPS
+from pages.ui.shown import Shown
 from skin_model.charts import marked_name, percent
 from skin_model.services import analysis as analysis_service
 from skin_model.services import explaining

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.ui.widgets import Shown
+from pages.ui.shown import Shown
 from skin_model.charts import marked_name
 from skin_model.taxonomy import BY_CODE, CODES
 

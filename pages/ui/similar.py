@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from pages.ui.widgets import Shown
+from pages.ui.shown import Shown
 from skin_model.charts import marked_name, percent
 from skin_model.entities import SimilarCase
 from skin_model.services import similar as service

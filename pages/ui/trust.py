@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.ui.memory import forget, remember, remembered
-from pages.ui.widgets import Shown, listed, literal, malignant_names
+from pages.ui.shown import Shown
+from pages.ui.words import listed, literal, malignant_names
 from skin_model import charts
 from skin_model.charts import marked_name, percent
 from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, PredictionSet, QualityReport
