@@ -80,9 +80,13 @@ def in_use() -> "tuple[Classifier, Gate]":
 
 def load(folder: Path | None = None) -> "Classifier":
     """Load a bundle for one command: the given folder, or the model in use.  Raises BundleError, StoreError."""
+    from threadpoolctl import threadpool_limits
+
     from skin_model import bundle
     from skin_model.inference import Classifier
 
+    # OpenBLAS' threads wait busily after each product, and would keep a core from the network: 56 ms instead of 33
+    threadpool_limits(1, user_api="blas")
     return Classifier(bundle.read(folder or folder_in_use()))
 
 
