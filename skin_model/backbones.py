@@ -14,6 +14,7 @@ from skin_model import efficientnet_lite
 from skin_model.errors import ConfigurationError
 
 SCALED = "scaling"  # the layer's name
+BESIDE = "beside"  # the layer that puts the feature maps of two networks one behind the other
 PARTIAL_MOBILENET_END = "conv_dw_13_relu"  # public weights without the last pointwise block end here
 
 # MobileNetV2's and V3's 0.999 lag thousands of steps behind: validation looks random
@@ -131,7 +132,7 @@ def beside(first: str, second: str, size: int, weights: str | None) -> tuple[Any
         raise ConfigurationError(
             f"At size {size} the feature maps of {first} and {second} do not fit together; make it a multiple of 32."
         )
-    return inputs, layers.Concatenate(name="beside")([one, other])
+    return inputs, layers.Concatenate(name=BESIDE)([one, other])
 
 
 def scale(scaling: Scaling, images: Any, name: str = SCALED) -> Any:

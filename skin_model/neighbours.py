@@ -1,15 +1,16 @@
 """One index of embeddings: which confirmed cases a picture resembles, and how strange it is to what learned from them.
 
 An embedding is compressed to the coordinates on the principal axes of the training lesions' embeddings, in whose
-covariance every class weighs the same, or the rare ones would count as strange.  The signed square root before that
-evens out activations (Perronnin, Sanchez and Mensink, ECCV 2010).
+covariance every class weighs the same, or the rare ones would count as strange.  Before that it is brought to unit
+length (Sun et al., ICML 2022), of networks side by side each one's part for itself, or the one with larger activations
+would drown the other; and the signed square root evens out activations (Perronnin, Sanchez and Mensink, ECCV 2010).
 
 A picture's strangeness is its distance to the nearest training lesions along the strongest axes, scaled to unit
 variance (nearest neighbours: Sun et al., ICML 2022), to the mean of all along the others (Mahalanobis: Lee et al.,
 NeurIPS 2018), and what no axis holds counts too, scaled alike (the residual: Wang et al., CVPR 2022).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,21 +43,30 @@ class Axes:
     """The compression of embeddings.
 
     Attributes:
+        widths: how many values of an embedding each of the networks side by side gives, each part brought to unit
+            length; none in files of earlier versions, which kept lengths as they were.
         mean: float32 (D,), of the square roots.
         directions: float32 (D, K), orthonormal up to float16, the strongest first.
         variances: float32 (K,), along them.
         rest: variance along each direction that is left out.
     """
 
+    widths: tuple[int, ...]
     mean: np.ndarray
     directions: np.ndarray
     variances: np.ndarray
     rest: float
 
     @classmethod
-    def of(cls, embeddings: np.ndarray, labels: np.ndarray, count: int = AXES) -> "Axes":
-        """The `count` principal axes of embeddings (N, D) with class indices (N,), every class weighing the same."""
-        rooted = _rooted(embeddings)
+    def of(
+        cls, embeddings: np.ndarray, labels: np.ndarray, widths: Sequence[int] | None = None, count: int = AXES
+    ) -> "Axes":
+        """The `count` principal axes of embeddings (N, D) with class indices (N,), every class weighing the same.
+
+        Without `widths` the embeddings are of one network alone; with an empty one their lengths stay as they are.
+        """
+        widths = embeddings.shape[1:] if widths is None else tuple(widths)
+        rooted = _rooted(embeddings, widths)
         _, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
         weights = 1 / counts[position] / len(counts)
         mean = weights @ rooted
@@ -69,17 +79,21 @@ class Axes:
         strongest = np.ascontiguousarray(directions[:, ::-1][:, :kept])
         # as a file holds them, so that the limits fit what is read from it
         strongest = strongest.astype(np.float16).astype(np.float32)
-        return cls(mean.astype(np.float32), strongest, variances[:kept].astype(np.float32), rest)
+        return cls(widths, mean.astype(np.float32), strongest, variances[:kept].astype(np.float32), rest)
 
     def __call__(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates (N, K) of embeddings (N, D), and the squared length (N,) of what no axis holds."""
-        centred = _rooted(embeddings) - self.mean
+        centred = _rooted(embeddings, self.widths) - self.mean
         coordinates = centred @ self.directions
         left = (centred**2).sum(axis=1) - (coordinates**2).sum(axis=1)
         return coordinates, np.maximum(left, 0.0)
 
 
-def _rooted(embeddings: np.ndarray) -> np.ndarray:
+def _rooted(embeddings: np.ndarray, widths: Sequence[int]) -> np.ndarray:
+    if widths:
+        parts = np.split(embeddings, np.cumsum(widths)[:-1], axis=1)
+        lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+        embeddings = np.hstack([part / np.maximum(length, _TINY) for part, length in zip(parts, lengths, strict=True)])
     return np.sign(embeddings) * np.sqrt(np.abs(embeddings))
 
 
@@ -120,9 +134,16 @@ class References:
     limits: tuple[float | None, float | None] = (None, None)
 
     @classmethod
-    def of(cls, embeddings: np.ndarray, labels: np.ndarray, images: np.ndarray, confirmed: np.ndarray) -> "References":
-        """Compress the embeddings (M, D) of confirmed cases."""
-        axes = Axes.of(embeddings, labels)
+    def of(
+        cls,
+        embeddings: np.ndarray,
+        labels: np.ndarray,
+        images: np.ndarray,
+        confirmed: np.ndarray,
+        widths: Sequence[int] | None = None,
+    ) -> "References":
+        """Compress the embeddings (M, D) of confirmed cases; `widths` as of `Axes.of`."""
+        axes = Axes.of(embeddings, labels, widths)
         coordinates = axes(embeddings)[0][:, :CASE_AXES].astype(np.float16).astype(np.float32)
         return cls(axes, coordinates, images, labels, confirmed)
 
@@ -172,6 +193,7 @@ class References:
         with path.open("wb") as file:
             np.savez_compressed(
                 file,
+                widths=np.array(self.axes.widths, dtype=np.int64),
                 mean=self.axes.mean,
                 directions=self.axes.directions.astype(np.float16),
                 variances=self.axes.variances,
@@ -188,7 +210,8 @@ class References:
         with np.load(path, allow_pickle=False) as file:
             rest, usual, *limits = file["scalars"].tolist()
             care, refuse = (None if np.isnan(limit) else limit for limit in limits)
-            axes = Axes(file["mean"], file["directions"].astype(np.float32), file["variances"], rest)
+            widths = tuple(file["widths"].tolist()) if "widths" in file else ()
+            axes = Axes(widths, file["mean"], file["directions"].astype(np.float32), file["variances"], rest)
             coordinates = file["coordinates"].astype(np.float32)
             return cls(axes, coordinates, file["images"], file["labels"], file["confirmed"], usual, (care, refuse))
 

@@ -129,6 +129,13 @@ def last_layer(model: Any) -> Any:
     return model.get_layer("picture_logits" if _has_linear_head(model) else "output")
 
 
+def widths(model: Any) -> tuple[int, ...] | None:
+    """How many values of an embedding each of the networks side by side gives; None for one network alone."""
+    if model.name not in PAIRS:
+        return None
+    return tuple(part.shape[-1] for part in model.get_layer(backbones.BESIDE).input)
+
+
 def centre(model: Any) -> None:
     """Take from the last layer of a softmax network what all classes share: no answer changes by more than rounding.
 

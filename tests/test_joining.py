@@ -15,9 +15,10 @@ from skin_model.entities import Patient
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation.calibration import softmax
 from skin_model.inference import Classifier
+from skin_model.neighbours import References
 from skin_model.patients import encode
 from skin_model.recipe import TrainingConfig
-from skin_model.services import joining, models, prediction, reproduction, training
+from skin_model.services import gate, joining, models, prediction, reproduction, training
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage, read_state, write_state
 
@@ -87,6 +88,12 @@ def test_what_each_half_started_from_is_told_and_how_to_join_them_again(runs, jo
     assert commands[2] == "python -m skin_model join runs/1 runs/2 --out runs/3"
     assert "--run runs/3" in commands[3]
     assert commands[3].endswith("--half")
+
+
+def test_the_gate_of_a_joined_network_weighs_what_each_of_the_two_sees(halved):
+    known = References.load(halved.path(gate.FILE))
+    assert known.axes.widths == (1280, 1024)
+    assert sum(known.axes.widths) == len(known.axes.mean)
 
 
 def test_a_joined_run_goes_on_in_training_and_is_named_in_the_commands(

@@ -1,6 +1,7 @@
 """Similar cases and strangeness: checked against scikit-learn, and against what a clinician would be misled by."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from skin_model.taxonomy import CODES
 DIMENSIONS = 320  # so many that cases lie along fewer axes than strangeness is told along
 
 
-def embeddings(count: int, seed: int, centre: float = 0.5) -> np.ndarray:
+def embeddings(count: int, seed: int, centre: float = 0.5, spread: float = 0.15) -> np.ndarray:
     """Activations after a ReLU, most of their variance along a few directions."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(7).standard_normal((8, DIMENSIONS))
-    found = centre + 0.15 * rng.standard_normal((count, 8)) @ mixing + 0.05 * rng.standard_normal((count, DIMENSIONS))
+    found = centre + spread * rng.standard_normal((count, 8)) @ mixing + 0.05 * rng.standard_normal((count, DIMENSIONS))
     return np.maximum(found, 0).astype(np.float32)
 
 
@@ -48,7 +49,8 @@ def test_the_similar_cases_are_those_that_scikit_learn_finds_the_nearest_first(r
 def test_every_class_weighs_the_same_in_the_axes() -> None:
     common, rare = embeddings(90, 5), embeddings(10, 6, centre=1.5)
     axes = Axes.of(np.concatenate([common, rare]), np.repeat([5, 3], [90, 10]))
-    rooted = np.sqrt(np.concatenate([common, *[rare] * 9]))  # the rare ones repeated until both are equally common
+    repeated = np.concatenate([common, *[rare] * 9])  # the rare ones repeated until both are equally common
+    rooted = np.sqrt(repeated / np.linalg.norm(repeated, axis=1, keepdims=True))
     expected = PCA(n_components=len(axes.variances)).fit(rooted)
     np.testing.assert_allclose(axes.mean, expected.mean_, rtol=1e-4)
     np.testing.assert_allclose(axes.variances, expected.explained_variance_ * 179 / 180, rtol=1e-3, atol=1e-6)
@@ -63,7 +65,7 @@ def test_new_pictures_pass_and_what_is_unlike_all_cases_does_not(references: Ref
     assert np.mean(np.array(new) > refuse) < 0.02
     assert 0.02 < np.mean(np.array(new) > care) < 0.1
     along_no_axis = embeddings(50, 9) + np.random.default_rng(0).uniform(0, 1.5, (50, DIMENSIONS)).astype(np.float32)
-    far_along_the_axes = embeddings(50, 10, centre=4.0)
+    far_along_the_axes = embeddings(50, 10, spread=2.0)
     for strange in (along_no_axis, far_along_the_axes):
         findings = [references.finding(found.strangeness) for found in references.look_up(strange)]
         assert all(finding is not None and finding.outcome == REFUSED for finding in findings)
@@ -72,11 +74,43 @@ def test_new_pictures_pass_and_what_is_unlike_all_cases_does_not(references: Ref
 def test_what_is_strange_only_along_axes_without_cases_is_refused(references: References) -> None:
     axes, usual = references.axes, embeddings(20, 21)
     further = axes.directions[:, CASE_AXES:].T * np.sqrt(axes.variances[CASE_AXES:, None])
-    rooted = np.sqrt(usual) + 10 * further.sum(axis=0)
+    rooted = np.sqrt(usual / np.linalg.norm(usual, axis=1, keepdims=True)) + 10 * further.sum(axis=0)
     for found in references.look_up(np.sign(rooted) * rooted**2):
         finding = references.finding(found.strangeness)
         assert finding is not None
         assert finding.outcome == REFUSED
+
+
+def test_a_picture_counts_as_the_same_however_strongly_the_network_answers_it(references: References) -> None:
+    asked = embeddings(20, 22)
+    for weak, strong in zip(references.look_up(asked), references.look_up(5 * asked), strict=True):
+        assert strong.strangeness == pytest.approx(weak.strangeness, rel=1e-4)
+
+
+def test_of_two_networks_side_by_side_the_louder_does_not_drown_the_other() -> None:
+    labels, names = np.random.default_rng(1).integers(7, size=500), np.arange(500).astype(str)
+    pair = [np.hstack([20 * embeddings(n, 23 + n), embeddings(n, 24 + n)]) for n in (500, 1000, 50)]
+    known, new, strange = pair
+    strange[:, DIMENSIONS:] = strange[:, DIMENSIONS:][:, ::-1]  # only the quieter network sees that something is odd
+    made = References.of(known, labels, names, names, widths=(DIMENSIONS, DIMENSIONS)).calibrated(new, np.arange(1000))
+    findings = [made.finding(found.strangeness) for found in made.look_up(strange)]
+    assert all(finding is not None and finding.outcome == REFUSED for finding in findings)
+
+
+def test_cases_kept_before_lengths_were_evened_out_are_compared_as_they_were(
+    references: References, tmp_path: Path
+) -> None:
+    asked = embeddings(20, 14)
+    axes = Axes.of(embeddings(500, 2), references.labels, widths=())
+    kept = replace(references, axes=axes, coordinates=axes(embeddings(500, 2))[0][:, :CASE_AXES])
+    kept.save(tmp_path / "now.npz")
+    with np.load(tmp_path / "now.npz") as file:
+        np.savez(tmp_path / "before.npz", **{name: file[name] for name in file if name != "widths"})
+    assert References.load(tmp_path / "before.npz").look_up(asked) == References.load(tmp_path / "now.npz").look_up(
+        asked
+    )
+    longer = References.load(tmp_path / "before.npz").look_up(5 * asked)
+    assert all(a.strangeness > b.strangeness for a, b in zip(longer, kept.look_up(asked), strict=True))
 
 
 def test_what_is_a_little_strange_is_to_be_used_with_care(references: References) -> None:
@@ -91,7 +125,7 @@ def test_what_is_a_little_strange_is_to_be_used_with_care(references: References
 
 
 def test_many_pictures_of_one_strange_lesion_count_as_one_lesion(references: References) -> None:
-    usual, strange = embeddings(1000, 3), embeddings(200, 11, centre=4.0)
+    usual, strange = embeddings(1000, 3), embeddings(200, 11, spread=2.0)
     lesions = np.r_[np.arange(1000), np.full(200, 1000)]
     again = references.calibrated(np.concatenate([usual, strange]), lesions)
     assert again.limits[0] == pytest.approx(references.limits[0], rel=0.05)

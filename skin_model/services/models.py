@@ -102,7 +102,7 @@ def make_bundle(
         on_stage("calibrating")
         manifest = calibrating.calibrated(manifest, classifier, calibration_rows, out_of_fold)
         on_stage("compressing the cases it learned from")
-        references.write_references(classifier, table, folder / gate.FILE)
+        references.write_references(classifier, table, folder / gate.FILE, networks.widths(model))
         made = Bundle(folder, bundle.write_manifest(folder, manifest))
         if test:
             on_stage("evaluating on the test part")
