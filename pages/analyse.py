@@ -1,5 +1,10 @@
 """Analyse one dermoscopic image: drop it or take an example, read decision, map and probabilities."""
 
+# ruff: noqa: E402  (the page is headed and the model loaded while the rest is imported, seconds on a cold server)
+from pages.ui.frame import begin_page, explain_failure
+
+state = begin_page("Analyse an image")
+
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +16,6 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from pages.ui import explanations, outlining, picture, reasons, second_look, trust
 from pages.ui.decision import decision
 from pages.ui.details import details
-from pages.ui.frame import begin_page, explain_failure
 from pages.ui.memory import remember, remembered
 from pages.ui.shown import Shown
 from pages.ui.similar import similar_cases
@@ -21,8 +25,6 @@ from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, N
 from skin_model.errors import BundleError, SkinModelError
 from skin_model.services import analysis, workspace
 from skin_model.taxonomy import BY_CODE
-
-state = begin_page("Analyse an image")
 
 ACCEPTED = "JPEG, PNG, TIFF, WebP, BMP or DICOM, up to 25 MB, shorter side at least 100 pixels"
 UNEXPECTED = "Something went wrong inside this tool and nothing was judged. Try again; if it stays, tell your IT."
@@ -58,7 +60,7 @@ def offer_first(round_: int) -> UploadedFile | None:
     if "refused" in st.session_state:
         with st.container(key="refused"):
             st.error(st.session_state.refused)
-    if examples := known_examples():
+    if examples := analysis.examples():
         st.header("Or try an example", anchor=False)
         offer_examples(examples)
     picture.fetch_charts_ahead()
@@ -71,7 +73,7 @@ def offer_next(round_: int) -> UploadedFile | None:
         left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         upload = uploader("Drop the next image here, or choose one", round_)
-    examples = known_examples()
+    examples = analysis.examples()
     with right, st.popover("Try an example", width="stretch", disabled=not examples, key=f"examples-{round_}"):
         offer_examples(examples)
     return upload
@@ -142,11 +144,6 @@ def judge_anyway(withheld: trust.Withheld) -> None:
     """A picture that the gate refused is judged because a person asked for it; the answer carries the reasons."""
     if st.session_state.pop("withheld", None) is not None:  # a second press finds it judged
         keep(withheld.name, withheld.size, withheld.found.judge_anyway(), withheld.summary, withheld.example)
-
-
-def known_examples() -> list[Example]:
-    """Those to offer; none before the model is ready, since which pictures it has not seen is known only then."""
-    return analysis.examples() if state.status == "ready" else []
 
 
 def offer_examples(examples: list[Example]) -> None:

@@ -1,17 +1,19 @@
 """The registered models: what each can do, which one is in use, and putting another one into use."""
 
+# ruff: noqa: E402  (the page is headed and the model loaded while the rest is imported, seconds on a cold server)
+from pages.ui.frame import begin_page, explain_failure, say, show_said
+
+state = begin_page("Models")
+
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from pages.ui.figures import between, value_of
-from pages.ui.frame import begin_page, explain_failure, say, show_said
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered, registry
 from skin_model.taxonomy import BY_CODE
-
-state = begin_page("Models")
 
 HEADLINES = {
     "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",

@@ -1,15 +1,16 @@
 """Train a model: see the data, start from a preset, follow, cancel, resume."""
 
+# ruff: noqa: E402  (the page is headed and the model loaded while the rest is imported, seconds on a cold server)
+from pages.ui.frame import begin_page, explain_failure, show_said
+
+state = begin_page("Train a model")
+
 import streamlit as st
 
 from pages.ui import data_sets as data_parts
 from pages.ui import ordering, past, running
-from pages.ui.frame import begin_page, explain_failure, show_said
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered
-
-state = begin_page("Train a model")
-
 
 explain_failure(state)
 show_said()

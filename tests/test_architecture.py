@@ -95,10 +95,10 @@ def test_the_first_statement_of_a_page_is_its_guard(path: Path) -> None:
 
 
 def test_no_page_service_or_command_waits_for_tensorflow() -> None:
-    """Also not for OpenVINO and SciPy: `--help` and the first paint must not load what they do not use."""
+    """Also not for OpenVINO and scikit-learn: `--help` and the first paint must not load what they do not use."""
     names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in MODULES if "__" not in p.stem]
     names = [n for n in names if n.split(".")[1] in ("services", "cli", "commands", "charts")]
     code = f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"tensorflow", "keras", "tf_keras_vis", "openvino", "mlflow", "dbos"}
+    assert not loaded & {"tensorflow", "keras", "tf_keras_vis", "openvino", "sklearn", "mlflow", "dbos"}

@@ -15,6 +15,7 @@ from PIL import Image
 from skin_model import bundle, cli, imaging, settings
 from skin_model.dataset import ham10000
 from skin_model.dataset.corruptions import CORRUPTIONS
+from skin_model.entities import ModelState
 from skin_model.errors import BundleError, DatasetError, ImageError
 from skin_model.inference import Classifier
 from skin_model.services import analysis, evaluation, prediction, reproduction, workspace
@@ -515,9 +516,18 @@ def test_a_file_that_is_no_image_is_refused_by_the_analysis():
 @pytest.mark.usefixtures("in_use")
 def test_examples_from_a_data_set_are_one_unseen_image_of_each_class(drawn_data, test_part, monkeypatch):
     monkeypatch.setenv("SKIN_MODEL_DATA", str(drawn_data))
+    workspace.classifier()  # waits for the model: before, none are known
     examples = analysis.examples()
     assert [example.diagnosis for example in examples] == sorted(CODES)
     assert {example.path for example in examples} <= set(test_part["path"])
+
+
+@pytest.mark.usefixtures("in_use")
+def test_no_page_waits_for_a_loading_model_for_the_sake_of_a_data_sets_examples(drawn_data, monkeypatch):
+    monkeypatch.setenv("SKIN_MODEL_DATA", str(drawn_data))
+    monkeypatch.setattr(workspace, "model_state", lambda: ModelState("loading"))
+    monkeypatch.setattr(workspace, "classifier", lambda: pytest.fail("this waits until the model is loaded"))
+    assert analysis.examples() == []
 
 
 @pytest.mark.usefixtures("in_use")
@@ -525,6 +535,7 @@ def test_a_data_set_that_vanished_leaves_the_drawn_examples(drawn_data, tmp_path
     data = tmp_path / "data"
     shutil.copytree(drawn_data, data)
     monkeypatch.setenv("SKIN_MODEL_DATA", str(data))
+    workspace.classifier()
     assert all(example.path.is_relative_to(data) for example in analysis.examples())
     shutil.rmtree(data)
     assert {example.path.parent for example in analysis.examples()} == {settings.ASSETS / "examples"}
@@ -535,6 +546,7 @@ def test_without_a_data_set_the_examples_are_drawings_and_say_so(tmp_path, monke
     shipped = sorted((settings.ASSETS / "examples").glob("*.jpg"))
     assert [example.path for example in analysis.examples()] == shipped
     assert all(e.synthetic and e.diagnosis in CODES for e in analysis.examples())
+    workspace.classifier()
     with caplog.at_level(logging.WARNING):
         monkeypatch.setenv("SKIN_MODEL_DATA", str(tmp_path / "moved away"))
         assert [example.path for example in analysis.examples()] == shipped

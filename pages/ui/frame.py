@@ -18,7 +18,7 @@ MENU = (("app.py", "Home"), ("pages/analyse.py", "Analyse"), ("pages/training.py
         ("pages/models.py", "Models"))  # fmt: skip
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SAID_SECONDS = 20.0  # a page that looks after its jobs reruns by itself, and must not wipe out what was just said
-POLL_SECONDS = 2.0  # a rerun costs the loading model some of its time
+POLL_SECONDS = 0.5  # between two looks whether the model is ready: loading it takes about a second
 
 # Streamlit's own theme (.streamlit/config.toml) does the rest; containers are named by their `key`.
 _STYLE = """<style>

@@ -1,7 +1,7 @@
 """Figures of one model on one labelled set, and their bootstrap intervals.
 
-The plain figures are scikit-learn's; the intervals, which need each figure a thousand times, come from
-`resampling`.
+The plain figures are scikit-learn's, which is imported where it is used: it takes two seconds, and the pages that only
+tell figures need not wait for it.  The intervals, which need each figure a thousand times, come from `resampling`.
 
 Conventions: macro figures average over the classes present among the labels; a present class that is never
 predicted has precision 0 (scikit-learn's `zero_division=0`); a figure that is not defined is None, never NaN.
@@ -10,13 +10,6 @@ predicted has precision 0 (scikit-learn's `zero_division=0`); a figure that is n
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    log_loss,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
 
 from skin_model.errors import BundleError, DatasetError
 from skin_model.evaluation import resampling
@@ -49,6 +42,8 @@ def score(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) ->
         DatasetError: for an empty set.
         BundleError: for rows that are no probabilities.
     """
+    from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support
+
     labels, exact = np.asarray(labels, dtype=int), _checked(probabilities)
     predicted = exact.argmax(axis=1)
     present = np.unique(labels)
@@ -97,6 +92,8 @@ def score_binary(malignant: np.ndarray, probability: np.ndarray, *, threshold: f
         DatasetError: for an empty set.
         BundleError: for values that are no probabilities.
     """
+    from sklearn.metrics import accuracy_score, log_loss
+
     malignant, exact = np.asarray(malignant, dtype=bool), _pair(probability)
     referred = exact[:, 1] >= threshold
     rows = np.arange(len(exact))
@@ -228,10 +225,14 @@ def _pair(probability: np.ndarray) -> np.ndarray:
 
 
 def _auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
     return None if positive.all() or not positive.any() else float(roc_auc_score(positive, scores))
 
 
 def _decision(malignant: np.ndarray, probability: np.ndarray, threshold: float) -> dict[str, float | None]:
+    from sklearn.metrics import confusion_matrix
+
     referred = probability >= threshold
     (tn, fp), (fn, tp) = confusion_matrix(malignant, referred, labels=[False, True]).tolist()
     return {

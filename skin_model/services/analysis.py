@@ -104,9 +104,14 @@ def ask_first() -> bool:
 
 
 def examples() -> list[Example]:
-    """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic."""
+    """Images for a first try: unseen ones of the data set on this server, otherwise drawn ones, labelled synthetic.
+
+    None of a data set before the model is ready: which of its images the model has not seen is known only then.
+    """
     data = settings.load().data
     if data is not None:
+        if workspace.model_state().status != "ready":
+            return []
         known = _unseen(data, workspace.classifier().manifest.model_version)
         found = [example for example in known if example.path.is_file()]
         if found:

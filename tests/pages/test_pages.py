@@ -359,19 +359,17 @@ def test_a_picture_given_while_the_model_loads_is_analysed_once_it_is_ready(serv
     assert "operating point" in words(app)
 
 
-def test_a_result_on_the_page_does_not_wait_for_another_model_to_load_for_the_sake_of_examples(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = upload(open_page("pages/analyse.py"), picture())
-
-    def known_only_once_loaded() -> list[Example]:
-        assert services.state.status == "ready", "this would hold the page up"
-        return []
-
-    monkeypatch.setattr(analysis_service, "examples", known_only_once_loaded)
-    services.state = ModelState("loading")
+def test_an_example_chosen_while_the_model_loads_is_judged_once_it_is_ready(services: Services, tmp_path: Path) -> None:
+    (tmp_path / "first.png").write_bytes(picture())
+    services.examples = [Example("first", tmp_path / "first.png", "vasc", synthetic=True)]
+    services.state, ready = ModelState("loading"), services.state
+    app = open_page("pages/analyse.py")
+    app.button(key="example-1").click().run()
+    assert "still loading" in words(app)
+    assert not services.analysed
+    services.state = ready
     app.run()
-    assert not app.exception
+    assert len(services.analysed) == 1
     assert "operating point" in words(app)
 
 
