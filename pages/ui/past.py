@@ -109,8 +109,8 @@ def _clone(config: dict[str, Any]) -> None:
 def _show_training(job: Job) -> None:
     figures = job.outcome["figures"]
     st.markdown(
-        f"Version {job.outcome['version']} (`{job.outcome['name']}`), best epoch {job.outcome['best_epoch']} of "
-        f"{job.outcome['epochs']}; test part: balanced accuracy {figures.get('balanced_accuracy', 0):.3f}, "
+        f"Version {job.outcome['version']} (`{job.outcome['name']}`), epoch {job.outcome['best_epoch']} of "
+        f"{job.outcome['epochs']} kept; test part: balanced accuracy {figures.get('balanced_accuracy', 0):.3f}, "
         f"{figures['n']} images."
     )
 

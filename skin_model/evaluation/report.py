@@ -13,6 +13,7 @@ from skin_model.evaluation import card_texts as texts
 from skin_model.evaluation.resampling import DEFINED
 from skin_model.evaluation.sections import TOO_FEW, Section, sections, with_interval
 from skin_model.evaluation.subgroups import FACTORS, missed_more_in, referred_more_in
+from skin_model.recipe import LAST
 from skin_model.taxonomy import BY_CODE, CODES
 
 HEADLINE = {
@@ -134,10 +135,11 @@ def _identity(manifest: dict[str, Any]) -> str:
 
 def _data(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
     data = manifest.get("data") or {}
+    last = _on_all_folds(manifest) or (manifest.get("training") or {}).get("monitor") == LAST
     source = {
         "Data set": data.get("name"),
         "Fingerprint of the split (SHA-256)": data.get("split"),
-        "Part that chose the best epoch": texts.LAST_EPOCH if _on_all_folds(manifest) else data.get("validation"),
+        "Part that chose the best epoch": texts.LAST_EPOCH if last else data.get("validation"),
         "Images left out of the figures, as the model had seen them": evaluation.get("n_excluded_seen"),
     }
     parts = data.get("parts")
