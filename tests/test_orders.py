@@ -231,7 +231,7 @@ def test_the_settings_offered_first_are_the_shipped_models_as_far_as_they_suit_t
     data_set: DataSet,
 ) -> None:
     config = orders.defaults(data_set)
-    assert (config.network, config.size, config.weights, config.frozen) == ("mobilenet", 256, None, 0)
+    assert (config.network, config.size, config.weights, config.frozen) == ("mobilenet", 288, None, 0)
     stages = bundle.read(settings.ASSETS / "model").manifest.stages
     first = next(
         stage for stage in stages if not stage["weights"].endswith(".keras") and stage["network"] == "mobilenet"
@@ -270,7 +270,7 @@ def test_a_training_from_the_shipped_pair_tells_every_training_behind_it(
     shipped = bundle.read(settings.ASSETS / "model").manifest
     monkeypatch.setattr(workspace, "folder_in_use", lambda: settings.ASSETS / "model")
     data_set = replace(data_set, fingerprint=shipped.data["split"])
-    config = replace(small, network=shipped.network, size=256, validation="none", weights=orders.IN_USE)
+    config = replace(small, network=shipped.network, size=shipped.size, validation="none", weights=orders.IN_USE)
     order = orders.order_for(data_set=data_set, config=config, who="ada", name="", views=1)
     orders.check_start(order)
     write_state(RunState(TrainingConfig(**order["config"]), data_set.fingerprint, finished=True), tmp_path)

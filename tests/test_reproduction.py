@@ -52,7 +52,7 @@ def test_the_commands_of_the_bundled_models_card_can_be_run_one_after_the_other(
     lines = card.split("```sh\n")[1].split("\n```")[0].splitlines()
     assert lines == reproduction.commands(shipped)
     check_order(lines)
-    assert "--teachers runs/5,runs/1 " in lines[5]
+    assert [line for line in lines if "--teachers runs/6,runs/1 " in line]
 
 
 def test_a_teacher_is_named_by_the_command_that_makes_it_and_otherwise_in_words(
@@ -82,15 +82,17 @@ def test_a_training_from_a_bundled_pair_is_told_with_all_that_went_before(shippe
     on = run(tmp_path / "on", replace(pair, weights=f"{in_use}/best.keras"))
     lines = reproduction.commands(of_run(on, shipped))
     check_order(lines)
-    assert lines[:8] == reproduction.commands(shipped)[:8]
-    assert "--out runs/9 --network lite0_mobilenet --weights runs/8/best.keras" in lines[8]
+    joined = len(told)  # the bundled pair's last command but that which bundles it
+    assert lines[:joined] == reproduction.commands(shipped)[:joined]
+    again = f"--out runs/{joined + 1} --network lite0_mobilenet --weights runs/{joined}/best.keras"
+    assert again in lines[joined]
 
     other = run(tmp_path / "other")
     both = run(tmp_path / "both", replace(pair, weights=f"{other}/best.keras,{on}/best.keras"), history=())
     lines = reproduction.commands(of_run(both, shipped))
     check_order(lines)
-    assert "--teachers runs/6,runs/2 " in lines[6]
-    assert lines[10] == "python -m skin_model join runs/1 runs/10 --out runs/11"
+    assert [line for line in lines if "--teachers runs/7,runs/2 " in line]
+    assert lines[joined + 2] == f"python -m skin_model join runs/1 runs/{joined + 2} --out runs/{joined + 3}"
 
 
 def test_folds_that_went_on_from_others_are_said_to(shipped: Manifest) -> None:
