@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.figures import between, value_of
+from pages.ui.figures import between, value_of, whole
 from pages.ui.frame import begin_page, explain_failure
 from skin_model.charts import MALIGNANT_MARK, marked_name
 from skin_model.entities import ModelSummary
@@ -53,11 +53,11 @@ def show_figures(report: dict[str, Any], summary: ModelSummary) -> None:
     """
     cards: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
         ("Malignant, and referred", "malignant.sensitivity",
-         "pictures of malignant or pre-malignant lesions are referred: the sensitivity", _whole),
+         "pictures of malignant or pre-malignant lesions are referred: the sensitivity", whole),
         ("Benign, and not referred", "malignant.specificity",
-         "pictures of benign lesions are not referred: the specificity", _whole),
+         "pictures of benign lesions are not referred: the specificity", whole),
         ("Named rightly", "balanced_accuracy",
-         "pictures get their right name, each diagnosis counting alike: the balanced accuracy", _whole),
+         "pictures get their right name, each diagnosis counting alike: the balanced accuracy", whole),
         ("Ranked rightly", "macro_auc", "mean AUC of the seven diagnoses: 0.5 is chance, 1 is perfect", _as_auc),
     )  # fmt: skip
     unit = (report.get("intervals") or {}).get("unit", "image")
@@ -86,15 +86,15 @@ def show_classes(report: dict[str, Any]) -> None:
         if figures is None:
             lines.append(f"| {marked_name(diagnosis)} | not in the test part | | 0 |")
             continue
-        interval = _interval(report, f"per_class.{diagnosis.code}.recall", _whole)
+        interval = _interval(report, f"per_class.{diagnosis.code}.recall", whole)
         lines.append(
-            f"| {marked_name(diagnosis)} | **{_whole(figures['recall'])}** {interval} "
+            f"| {marked_name(diagnosis)} | **{whole(figures['recall'])}** {interval} "
             f"| {_mistaken_for(report, diagnosis.index)} | {figures['n']} |"
         )
     melanoma = report["per_class"].get("mel")
     if melanoma is not None:
         st.markdown(
-            f"Of 100 melanomas in the test part, {_whole(melanoma['recall'])} are named melanoma. "
+            f"Of 100 melanomas in the test part, {whole(melanoma['recall'])} are named melanoma. "
             "A lesion may be referred even where its name is wrong."
         )
     st.markdown("\n".join(lines))
@@ -110,21 +110,17 @@ def _mistaken_for(report: dict[str, Any], index: int) -> str:
     if not any(row):
         return "none"
     other = max(range(len(row)), key=row.__getitem__)
-    return f"{DIAGNOSES[other].name} ({_whole(row[other] / total)})"
+    return f"{DIAGNOSES[other].name} ({whole(row[other] / total)})"
 
 
 def _figure(report: dict[str, Any], key: str, write: Callable[[float], str]) -> str:
     value = value_of(report, key)
-    return "not known" if value is None else write(value) + (" of 100" if write is _whole else "")
+    return "not known" if value is None else write(value) + (" of 100" if write is whole else "")
 
 
 def _interval(report: dict[str, Any], key: str, write: Callable[[float], str]) -> str:
     interval = (report.get("intervals") or {}).get(key)
     return f"({between(interval, write)})"
-
-
-def _whole(value: float) -> str:
-    return f"{100 * value:.0f}"
 
 
 def _as_auc(value: float) -> str:

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.ui import explanations, outlining, picture, reasons, second_look, trust
+from pages.ui import deciding, explanations, outlining, picture, reasons, second_look, trust
 from pages.ui.decision import decision
 from pages.ui.details import details
 from pages.ui.memory import remember, remembered
@@ -175,7 +175,7 @@ def show(shown: Shown) -> None:
     with left:
         picture.picture_under_map(shown, target, opacity)
     trust.certainty(shown)
-    trust.deciding(shown)
+    deciding.deciding(shown)
     reasons.top_three(shown)
     explanations.others(shown)
     outlining.outline_and_measurements(shown)
@@ -192,11 +192,16 @@ def choose_map(shown: Shown, key: str) -> tuple[str, float]:
     """The class whose map is shown (at first the most likely) and how strongly it covers the picture."""
     which, how = st.columns([3, 2])
     # without probabilities: what is shown of the option chosen stays when the patient changes them
+    subject, chosen = remembered("target", (key, shown.ranked[0]))
     target = which.selectbox(
-        "Map shown for", shown.ranked, key=f"target-{key}", format_func=lambda code: BY_CODE[code].name
+        "Map shown for", shown.ranked, shown.ranked.index(chosen) if subject == key else 0,
+        key=f"target-{key}", format_func=lambda code: BY_CODE[code].name,
+    )  # fmt: skip
+    remember("target", (key, target))
+    strength = how.slider(
+        "Strength of the map", 0, 100, remembered("strength", 45), step=5, format="%d %%", key="strength"
     )
-    strength = how.slider("Strength of the map", 0, 100, 45, step=5, format="%d %%", key="strength")
-    return target, strength / 100
+    return target, remember("strength", strength) / 100
 
 
 def entered(key: str) -> Patient:

@@ -17,8 +17,9 @@ from skin_model.taxonomy import BY_CODE
 
 HEADLINES = {
     "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
-    "malignant.sensitivity": "Malignant: sensitivity", "malignant.specificity": "Malignant: specificity",
-    "per_class.mel.recall": "Recall: melanoma", "ece": "Calibration error",
+    "malignant.auc": "Malignant: AUC", "malignant.sensitivity": "Malignant: sensitivity",
+    "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Melanoma: recall",
+    "log_loss": "Log loss (less is better)", "ece": "Calibration error (less is better)",
 }  # fmt: skip
 MARKS = {registry.CHAMPION: "●", registry.CHALLENGER: "○", registry.RETIRED: "◍"}
 
@@ -119,8 +120,10 @@ def show_comparison(found: Any) -> None:
     show(result["sentence"])
     lines = ["| Figure | in use | this version | difference | 95 % interval |", "|:--|--:|--:|--:|:--|"]
     for key, figure in result["figures"].items():
+        if figure["difference"] is None:  # no such lesion among those compared
+            continue
         lines.append(
-            f"| {HEADLINES.get(key, key)} | {figure['first']:.3f} | {figure['second']:.3f} "
+            f"| {HEADLINES[key]} | {figure['first']:.3f} | {figure['second']:.3f} "
             f"| {figure['difference']:+.3f} | {between(figure['interval'], '{:+.3f}'.format)} |"
         )
     st.markdown("\n".join(lines))

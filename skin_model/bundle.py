@@ -18,7 +18,7 @@ Reading verifies every hash: a Keras file can run code, so nothing unlisted or c
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,11 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"The model's manifest in {folder} cannot be read ({error}). Restore the folder.") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
+    if newer := sorted(raw.keys() - {known.name for known in fields(Manifest)}):
+        raise BundleError(
+            f"The model in {folder} was made by a newer version of this program: {', '.join(newer)} in its manifest is "
+            "not known here. Update the program, or use another model."
+        )
     try:
         tuples = {"labels": tuple(raw["labels"]), "metadata": tuple(raw.get("metadata", ()))}
         manifest = Manifest(**(raw | tuples | {"stages": raw["stages"], "files": raw["files"]}))

@@ -56,6 +56,7 @@ def decoding() -> Iterator[None]:
 
 
 def check_bytes(count: int) -> None:
+    """Refuse an empty file and one above `MAX_BYTES` with an ImageError."""
     if count == 0:
         raise ImageError(f"This file is not a readable image: it is empty. {_ACCEPTED}")
     if count > MAX_BYTES:
@@ -66,11 +67,13 @@ def check_bytes(count: int) -> None:
 
 
 def too_many_pixels(what: str) -> str:
+    """The sentence for a picture above `MAX_PIXELS`."""
     limit = f"{MAX_PIXELS // 10**6} million pixels"
     return f"{what} has more than the limit of {limit}. Save it at a lower resolution."
 
 
 def check_sides(width: int, height: int, frames: int = 1) -> None:
+    """Refuse sides in pixels that are too many, too few or too unequal with an ImageError."""
     if width * height * frames > MAX_PIXELS:
         size = f"{width} x {height}" + (f" x {frames} frames" if frames > 1 else "")
         raise ImageError(too_many_pixels(f"This image of {size}"))
@@ -87,7 +90,7 @@ def check_sides(width: int, height: int, frames: int = 1) -> None:
 
 
 def decode_raster(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels and notes of a JPEG, PNG, TIFF, WebP or BMP file."""
+    """RGB uint8 (H, W, 3), upright, and notes of a JPEG, PNG, TIFF, WebP or BMP file; ImageError if it is none."""
     plugin = next((plugin for magic, plugin in _PLUGINS.items() if data.startswith(magic)), None)
     if plugin is None:
         for offset, magic, kind in _REFUSED_FORMATS:
@@ -102,7 +105,7 @@ def decode_raster(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def opened(plugin: type[ImageFile], data: bytes) -> ImageFile:
-    """The image with its header read and checked, its pixels still packed."""
+    """The image with its header read and checked, its pixels still packed; ImageError for one that must not be."""
     with decoding():
         image = plugin(io.BytesIO(data))
     width, height = image.size
@@ -115,7 +118,7 @@ def opened(plugin: type[ImageFile], data: bytes) -> ImageFile:
 
 
 def rgb(image: ImageFile, data: bytes) -> np.ndarray:
-    """RGB uint8 (H, W, 3) of an opened image of any mode, on white where it is transparent."""
+    """RGB uint8 (H, W, 3) of an opened image of any mode, on white where it is transparent; ImageError if damaged."""
     if isinstance(image, JpegImageFile) and image.mode == "RGB":
         # Same pixels as Pillow in three quarters of the time; a truncated file gives None.
         with decoding():
@@ -136,6 +139,7 @@ def rgb(image: ImageFile, data: bytes) -> np.ndarray:
 
 
 def as_colour(grey: np.ndarray) -> np.ndarray:
+    """Grey (H, W) as three equal channels (H, W, 3)."""
     return np.repeat(grey[..., None], 3, axis=2)
 
 

@@ -30,7 +30,7 @@ _MAX_UNPACKED = 6 * MAX_PIXELS  # bytes: three samples of 16 bits
 
 
 def decode_dicom(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels and notes of a DICOM file."""
+    """RGB uint8 (H, W, 3) and notes of a DICOM file; ImageError for another kind, damage or too many pixels."""
     import pydicom  # a second at its first import, which most files need not pay
 
     with decoding():

@@ -123,6 +123,14 @@ def test_a_bundle_of_another_format_is_refused(copied):
         bundle.read(folder)
 
 
+def test_a_model_of_a_newer_version_of_this_program_is_said_to_be_one(copied):
+    folder = copied()
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ensemble": 3}))
+    with pytest.raises(BundleError, match=r"newer version of this program: ensemble .* Update the program"):
+        bundle.read(folder)
+
+
 def test_another_order_of_classes_is_refused_for_it_would_name_the_wrong_diagnosis(copied):
     folder = copied()
     rewrite(folder, labels=[CODES[1], CODES[0], *CODES[2:]])

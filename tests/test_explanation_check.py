@@ -272,6 +272,20 @@ def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(
         assert words in said
 
 
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (["--images", "0"], "ask for one at least"),
+        (["--images", "30", "--slow-images", "-1"], "no fewer slow ones"),
+        (["--images", "19", "--keep"], "needs 20 pictures"),
+        (["--images", "30", "--slow-images", "3", "--keep"], "needs 20 pictures"),
+    ],
+)
+def test_too_few_pictures_are_refused_before_anything_is_measured(order, words, copied, drawn_data, capsys):
+    assert cli.main(["explain-check", "--data", str(drawn_data), "--model", str(copied()), *order]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_the_command_prints_and_writes_the_figures(easily_told, made, drawn_data, tmp_path, capsys):
     file = tmp_path / "figures.json"
     order = ["--images", "2", "--slow-images", "0", "--json", str(file)]

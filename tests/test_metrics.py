@@ -263,7 +263,7 @@ def test_a_macro_figure_has_an_interval_only_where_resamples_hold_every_class():
         for key in ("balanced_accuracy", "macro_auc", "macro_f1"):
             assert (key in found["intervals"]) is enough
         shown = {name: interval for name, _, interval in report.table(found)}
-        assert (shown["Balanced accuracy"] == sections.TOO_FEW) is not enough
+        assert (shown["Balanced accuracy"] == sections.NO_INTERVAL) is not enough
         assert " to " in shown["Accuracy"]
         assert shown["Images"] == shown["Malignant: Threshold"] == ""
 

@@ -282,3 +282,18 @@ def test_a_job_that_is_not_there_is_said_to_be_gone(home: Path) -> None:
     for act in (orders.cancel, orders.resume, orders.delete):
         with pytest.raises(JobError, match="no job"):
             act(job="none", who="ada")
+
+
+@pytest.mark.timeout(900)
+def test_a_binary_training_ends_as_a_version_with_the_figures_that_it_has(
+    ended: dict[str, str], home: Path, data_set: DataSet, small: TrainingConfig
+) -> None:
+    job, config = orders.new_id(), replace(small, task="binary", epochs=1)
+    orders.submit(data_set=data_set, config=config, who="ada", job=job, views=1)
+    until(lambda: queue.find(job).over, "the end of the binary training")
+    done = queue.find(job)
+    assert (done.state, done.error) == ("done", "")
+    assert registry.versions()[0].number == done.outcome["version"]
+    assert 0 <= done.outcome["figures"]["malignant_auc"] <= 1
+    assert "balanced_accuracy" not in done.outcome["figures"]
+    assert (done.outcome["recalls"], done.outcome["confusion"]) == ({}, None)

@@ -51,10 +51,34 @@ def test_values_are_those_of_an_evaluation_and_intervals_those_of_a_bootstrap_wr
 def test_a_model_against_itself_differs_by_nothing(labels: np.ndarray, lesions: np.ndarray) -> None:
     one = answers(0.3, 2, labels)
     found = paired.compare(labels, one, one, lesions)
-    assert {tuple(figure["interval"]) for figure in found.values()} == {(0.0, 0.0)}
-    supported, sentence = paired.verdict(found, labels, lesions)
+    assert {figure["difference"] for figure in found.values()} == {0.0}
+    assert found["log_loss"]["interval"] == [0.0, 0.0]
+    supported, _ = paired.verdict(found, labels, lesions)
     assert supported is False
-    assert "neither balanced accuracy nor macro AUC" in sentence
+
+
+@pytest.mark.parametrize(("melanomas", "supported"), [(15, False), (71, False), (72, True)])
+def test_that_no_melanoma_was_lost_of_so_few_does_not_prove_that_few_are(melanomas: int, supported: bool) -> None:
+    """Of 71 lesions none lost leaves a loss of 5 % possible (1 - 0.025 ** (1 / 71) = 0.0506), of 72 it does not."""
+    labels = np.repeat([MEL, CODES.index("bcc"), CODES.index("nv"), CODES.index("bkl")], [melanomas, 35, 150, 150])
+    good, poor = 0.9 * np.eye(7)[labels] + 0.1 / 7, 0.9 * np.eye(7)[labels] + 0.1 / 7
+    poor[-60:] = 0.9 * np.eye(7)[MEL] + 0.1 / 7  # keratoses named melanoma
+    lesions = np.arange(len(labels))
+    found = paired.compare(labels, Answer(poor, 0.5), Answer(good, 0.5), lesions)
+    assert found["per_class.mel.recall"]["difference"] == 0
+    told, sentence = paired.verdict(found, labels, lesions)
+    assert told is supported
+    if not supported:
+        assert "melanoma: recall may be lower by more than 0.05" in sentence
+    else:
+        assert "balanced accuracy and macro AUC better" in sentence
+
+
+def test_what_the_images_do_not_define_is_none(labels: np.ndarray, lesions: np.ndarray) -> None:
+    benign = labels != MEL
+    found = paired.compare(labels[benign], *(answers(s, 2, labels[benign]) for s in (0.3, 0.4)), lesions[benign])
+    assert found.pop("per_class.mel.recall") == dict.fromkeys(("first", "second", "difference", "interval"))
+    assert all(figure["interval"] for figure in found.values())
 
 
 def test_a_surely_better_model_is_supported_and_the_other_way_round_it_is_not(

@@ -301,6 +301,10 @@ def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(
 def test_no_version_is_said_to_be_in_use_while_the_environment_names_the_model(
     two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(registry, "versions", lambda: [two[2]])  # the registry lost what the record says is in use
+    with pytest.raises(StoreError, match="not in MLflow's registry"):
+        registry.order_comparison(challenger=two[2], data_set=data_set, who="ada", job="a")
+    monkeypatch.undo()
     monkeypatch.setenv("SKIN_MODEL_BUNDLE", str(settings.ASSETS / "model"))
     assert "champion" not in statuses().values()
     assert registry.comparison(challenger=two[2]) is None

@@ -122,8 +122,8 @@ def test_what_is_not_defined_is_called_so():
     assert sections.with_interval({"value": None, "interval": None}) == "not defined"
 
 
-def test_a_figure_without_an_interval_says_why():
-    assert sections.with_interval({"value": 0.5, "interval": None}) == "0.500 (too few lesions for an interval)"
+def test_a_figure_without_an_interval_says_so():
+    assert sections.with_interval({"value": 0.5, "interval": None}) == "0.500 (no interval)"
 
 
 def test_without_details_there_are_no_sections():

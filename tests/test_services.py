@@ -421,7 +421,7 @@ def test_predict_writes_one_object_per_image_and_exits_with_1_where_any_failed(m
     assert len(others) == 2
     assert list(good) == [
         "image", "sha256", "outcome", "findings",
-        "probabilities", "diagnosis", "malignant_probability", "refer", "model_version",
+        "probabilities", "diagnosis", "malignant_probability", "threshold", "refer", "model_version", "patient",
     ]  # fmt: skip
     assert list(good["probabilities"]) == list(CODES)
     assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-6)
@@ -429,7 +429,9 @@ def test_predict_writes_one_object_per_image_and_exits_with_1_where_any_failed(m
     assert good["malignant_probability"] == pytest.approx(
         sum(good["probabilities"][c] for c in ("mel", "bcc", "akiec"))
     )
-    assert good["refer"] is (good["malignant_probability"] >= made.manifest.threshold)
+    assert good["threshold"] == made.manifest.threshold
+    assert good["refer"] is (good["malignant_probability"] >= good["threshold"])
+    assert good["patient"] == {"age": None, "sex": None, "site": None}
     assert good["sha256"] == imaging.read(mixed / "a.jpg").sha256
     assert list(bad) == ["image", "error"]
     assert "b.jpg: error: This file is not a readable image" in capsys.readouterr().err

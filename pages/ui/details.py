@@ -34,7 +34,7 @@ def _details(shown: Shown, patient: Patient) -> None:
         lines = [f"| {name} | {group} | {value:.3f} |" for _, name, group, value in rows]
         st.markdown("\n".join(["| Diagnosis | Group | Probability |", "|:--|:--|--:|", *lines]))
         with st.container(horizontal=True):
-            _download("Download CSV", _as_csv(shown), "text/csv", f"{shown.name}.csv")
+            _download("Download CSV", _as_csv(shown, patient), "text/csv", f"{shown.name}.csv")
             _download("Download JSON", _as_json(shown, patient), "application/json", f"{shown.name}.json")
     with alone:
         st.markdown("**Picture without map**")
@@ -62,7 +62,7 @@ def _table(shown: Shown) -> list[tuple[str, str, str, float]]:
     return [(d.code, d.name, d.group.value, values[d.code]) for d in DIAGNOSES]
 
 
-def _as_csv(shown: Shown) -> str:
+def _as_csv(shown: Shown, patient: Patient) -> str:
     """One row per class; what holds for the whole answer stands in every row, so that none can be quoted without it."""
     prediction = shown.analysis.prediction
     whole = {
@@ -72,8 +72,11 @@ def _as_csv(shown: Shown) -> str:
         "image": no_formula(shown.name),
         "sha256": shown.analysis.image.sha256,
         "model_version": prediction.model_version,
+        "notes": " ".join(shown.analysis.image.notes),
         "picture": shown.analysis.quality.outcome,
         "own_impression": shown.impression or "",
+        **asdict(patient),
+        "patient_taken_into_account": shown.alone is not None,
         "use": USE,
     }
     text = io.StringIO()

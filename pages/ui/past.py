@@ -108,10 +108,11 @@ def _clone(config: dict[str, Any]) -> None:
 
 def _show_training(job: Job) -> None:
     figures = job.outcome["figures"]
+    told = {"balanced_accuracy": "balanced accuracy", "malignant_auc": "malignant AUC"}
+    measured = [f"{name} {figures[key]:.3f}, " for key, name in told.items() if key in figures]
     st.markdown(
         f"Version {job.outcome['version']} (`{job.outcome['name']}`), epoch {job.outcome['best_epoch']} of "
-        f"{job.outcome['epochs']} kept; test part: balanced accuracy {figures.get('balanced_accuracy', 0):.3f}, "
-        f"{figures['n']} images."
+        f"{job.outcome['epochs']} kept; test part: {''.join(measured)}{figures['n']} images."
     )
 
 

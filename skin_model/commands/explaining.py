@@ -76,6 +76,7 @@ def _explain_check(options: argparse.Namespace) -> int:
     folder = options.model or workspace.folder_in_use()
     if options.keep:
         workspace.refuse_change(folder)
+        explanation_check.require_enough(options.images, options.slow_images)
     with files.whole(options.json) if options.json else nullcontext() as partial:
         classifier = workspace.load(folder)
         with steps("measuring") as advance:

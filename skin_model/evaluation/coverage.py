@@ -37,9 +37,9 @@ def prediction_sets(scored: Scored, fitted: dict[str, Any]) -> dict[str, Any] | 
     """Measured coverage and size of the sets that a bundle gives; None for a bundle without sets.
 
     Returns:
-        promised (coverage), always_in (codes of classes with too few calibration lesions), and {"value", "interval"}
-        under coverage, size, empty and single (shares of sets with no or one class), "CODE.coverage" and "CODE.size"
-        for the images of each true class.
+        promised (coverage), always_in (codes of classes with too few calibration lesions), lesions (class code -> how
+        many the sets were fitted on), and {"value", "interval"} under coverage, size, empty and single (shares of sets
+        with no or one class), "CODE.coverage" and "CODE.size" for the images of each true class.
     """
     if not fitted or scored.probabilities is None:
         return None

@@ -18,7 +18,7 @@ from skin_model.taxonomy import CODES, MALIGNANT_INDICES
 HEADLINES = {
     "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
     "malignant.auc": "Malignant: AUC", "malignant.sensitivity": "Malignant: sensitivity",
-    "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Recall: Melanoma",
+    "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Melanoma: recall",
     "log_loss": "Log loss", "ece": "Expected calibration error",
 }  # fmt: skip
 CALIBRATION = ("log_loss", "ece")  # lower is better; told, but no reason to keep a model that finds less
@@ -48,7 +48,8 @@ def compare(
         samples: of the bootstrap.
 
     Returns:
-        Figure -> "first", "second", "difference" (second less first), "interval" ([low, high] or None).
+        Figure -> "first", "second", "difference" (second less first), "interval" ([low, high]); None for what the
+        images do not define, as melanoma's recall without a melanoma.
     """
     one, other = (metrics.sources(labels, answer.probabilities, answer.threshold) for answer in (first, second))
     before, after = (resampling.all_figures(sources, np.ones((1, len(labels)))) for sources in (one, other))
@@ -56,9 +57,9 @@ def compare(
     found = resampling.intervals([differences], len(labels), lesions, samples, seed=0)
     return {
         key: {
-            "first": float(before[key][0]),
-            "second": float(after[key][0]),
-            "difference": float(after[key][0] - before[key][0]),
+            "first": _defined(before[key][0]),
+            "second": _defined(after[key][0]),
+            "difference": _defined(after[key][0] - before[key][0]),
             "interval": found.get(f"change.{key}"),
         }
         for key in HEADLINES
@@ -83,9 +84,7 @@ def worse_subgroups(
             part = [Answer(answer.probabilities[rows], answer.threshold) for answer in (first, second)]
             differences = compare(labels[rows], part[0], part[1], lesions[rows], samples=300)
             worse = [
-                f"{HEADLINES[key].lower()} {differences[key]['difference']:+.3f}"
-                for key in judged
-                if _below(differences[key])
+                f"{_words(key)} {differences[key]['difference']:+.3f}" for key in judged if _below(differences[key])
             ]
             if worse:
                 found.append(f"{FACTORS[factor].lower()} {level}: {', '.join(worse)}")
@@ -106,15 +105,15 @@ def verdict(found: dict[str, dict[str, Any]], labels: np.ndarray, lesions: np.nd
         if interval is None or interval[0] < -MARGIN:
             low = "unknown" if interval is None else f"{interval[0]:+.3f}"
             return False, (
-                f"The evidence does not support promotion: {HEADLINES[key].lower()} may be lower by more than {MARGIN} "
+                f"The evidence does not support promotion: {_words(key)} may be lower by more than {MARGIN} "
                 f"(lower end of the difference's 95 % interval {low})."
             )
-    lost = [HEADLINES[key].lower() for key in HEADLINES if key not in CALIBRATION and _below(found[key])]
+    lost = [_words(key) for key in HEADLINES if key not in CALIBRATION and _below(found[key])]
     if lost:
         return False, (
             f"The evidence does not support promotion: worse, with the whole 95 % interval, {', '.join(lost)}."
         )
-    won = [HEADLINES[key].lower() for key in DECISIVE if _above(found[key])]
+    won = [_words(key) for key in DECISIVE if _above(found[key])]
     if not won:
         return (
             False,
@@ -125,6 +124,15 @@ def verdict(found: dict[str, dict[str, Any]], labels: np.ndarray, lesions: np.nd
         f"The evidence supports promotion: {' and '.join(won)} better with the whole 95 % interval, melanoma recall "
         f"and malignant sensitivity not lower by more than {MARGIN}."
     )
+
+
+def _words(key: str) -> str:
+    """A figure's name inside a sentence; abbreviations stay as they are."""
+    return HEADLINES[key][0].lower() + HEADLINES[key][1:]
+
+
+def _defined(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _above(figure: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from skin_model.errors import BundleError
 from skin_model.evaluation import card_texts as texts
 from skin_model.evaluation.resampling import DEFINED
-from skin_model.evaluation.sections import TOO_FEW, Section, sections, with_interval
+from skin_model.evaluation.sections import NO_INTERVAL, Section, sections, with_interval
 from skin_model.evaluation.subgroups import FACTORS, missed_more_in, referred_more_in
 from skin_model.recipe import LAST
 from skin_model.taxonomy import BY_CODE, CODES
@@ -291,7 +291,7 @@ def _interval(evaluation: dict[str, Any], key: str, value: float | None) -> str:
 
 
 def _bounds(interval: Sequence[float] | None) -> str:
-    return f"{_figure(interval[0])} to {_figure(interval[1])}" if interval else TOO_FEW
+    return f"{_figure(interval[0])} to {_figure(interval[1])}" if interval else NO_INTERVAL
 
 
 def _plain(value: Any) -> str:

@@ -158,7 +158,8 @@ class Differences(Figures):
 
     def __init__(self, first: Sequence[Figures], second: Sequence[Figures], keys: Iterable[str]) -> None:
         self._first, self._second, self._keys = first, second, tuple(keys)
-        self.rates = {key: rows for source in second for key, rows in source.rates.items()}
+        of_second = {key: rows for source in second for key, rows in source.rates.items()}
+        self.rates = of_second | {f"change.{key}": rows for key, rows in of_second.items()}
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         before, after = (all_figures(sources, weights) for sources in (self._first, self._second))
@@ -176,9 +177,10 @@ def intervals(
 ) -> dict[str, Any]:
     """95 % interval of every figure of `sources`, as `metrics.bootstrap` returns them: percentiles of the resamples.
 
-    A share that is 0 or 1 in all resamples gets the exact interval instead, of as many lesions as it is of.  None has a
-    figure of a single lesion, one that fewer than `DEFINED` of the resamples define, and any other of `Figures.rates`
-    on which all resamples agree.
+    A share that is 0 or 1 in all resamples gets the exact interval instead, of as many lesions as it is of, and so does
+    a change of 0, 1 or -1 of one: that none of n lesions was answered otherwise says as much as that none was missed.
+    No interval have the figures of a set of one lesion, one that fewer than `DEFINED` of the resamples define, and
+    any other of `Figures.rates` on which all resamples agree.
 
     Drawing rows with replacement makes every bin of the calibration error noisier, so resamples of a well calibrated
     model lie wholly above its own ece; intervals of figures named so are moved down by their mean excess.
@@ -195,8 +197,11 @@ def intervals(
         values = values[np.isfinite(values)]
         if key in rates and len(values) and np.ptp(values) == 0:
             of = rates[key]
-            if of is not None and of.any() and values[0] in (0, 1):
-                found[key] = exact_interval(values[0] == 1, len(np.unique(unit[of])))
+            if of is not None and of.any() and values[0] in (-1, 0, 1):
+                low, high = exact_interval(values[0] != 0, len(np.unique(unit[of])))
+                if key.startswith("change."):
+                    low, high = {-1: (-high, -low), 0: (-high, high), 1: (low, high)}[int(values[0])]
+                found[key] = [low, high]
         elif len(values) >= DEFINED * samples:
             found[key] = np.percentile(values, [2.5, 97.5]).tolist()
             if key.endswith("ece") and not key.startswith("change."):  # a change has none, and may lie below zero

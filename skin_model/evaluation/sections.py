@@ -11,7 +11,7 @@ from skin_model.taxonomy import BY_CODE, CODES
 POINTS = {"sensitive": "For high sensitivity (in use)", "balanced": "Balanced (largest Youden index)"}
 RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "melanoma_recall": "melanomas referred"}
 NO_SETS = "This model gives no prediction sets."
-TOO_FEW = "too few lesions"  # in place of an interval
+NO_INTERVAL = "no interval"  # `report.INTERVALS` says why there may be none
 LOOKS = "Where the network looks"
 _SUBGROUP_FIGURES = {
     "accuracy": "accuracy",
@@ -74,9 +74,11 @@ def _worth(compared: dict[str, dict[str, Any]], alone: dict[str, Any]) -> Sequen
     intervals, rows = alone.get("intervals") or {}, []
     for key, name in HEADLINES.items():
         figure = compared[key]
+        if figure["difference"] is None:  # no such lesion among the images
+            continue
         without = with_interval({"value": figure["first"], "interval": intervals.get(key)})
         bounds = figure["interval"]
-        between = f"{bounds[0]:+.3f} to {bounds[1]:+.3f}" if bounds else f"{TOO_FEW} for an interval"
+        between = f"{bounds[0]:+.3f} to {bounds[1]:+.3f}" if bounds else NO_INTERVAL
         rows.append((name, without, f"{figure['second']:.3f}", f"{figure['difference']:+.3f} ({between})"))
     return rows
 
@@ -129,7 +131,7 @@ def with_interval(estimate: dict[str, Any], *, digits: int = 3) -> str:
     if estimate["value"] is None:
         return "not defined"
     bounds = estimate["interval"]
-    between = f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}" if bounds else f"{TOO_FEW} for an interval"
+    between = f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}" if bounds else NO_INTERVAL
     return f"{estimate['value']:.{digits}f} ({between})"
 
 

@@ -62,8 +62,12 @@ def summarise(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
     Args:
         rows: per picture (one per lesion): method, "blob" or "random" -> figure -> value; no figures where the map
             was empty.
+
+    Returns:
+        Method -> images, empty (counts of maps), passed (of methods, not of "blob" and "random") and each of `FIGURES`
+        that was measured as {"value", "interval"}.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for key in NAMES:
         asked = [(row[key], row) for row in rows if key in row]
         answered = [(own, row) for own, row in asked if own]

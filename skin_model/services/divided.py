@@ -202,11 +202,10 @@ def _classifier(version: int, source: str, manifest: str) -> "Classifier":
 def _as_csv(folder: Path, found: list[Judged]) -> str:
     """One line per image, without a head."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
     for judged in found:
         plain = judged.to_json()
-        probabilities = {f"p_{code}": f"{p:.6f}" for code, p in plain.pop("probabilities", {}).items()}
-        plain.pop("findings", None)
+        probabilities = {f"p_{code}": f"{p:.6f}" for code, p in plain.get("probabilities", {}).items()}
         reasons = " ".join(finding.sentence for finding in judged.quality.reasons)
         place = {"image": no_formula(str(judged.path.relative_to(folder))), "reasons": reasons}
         writer.writerow(plain | probabilities | place)

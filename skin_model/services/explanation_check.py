@@ -24,6 +24,7 @@ from skin_model.inference import Classifier
 from skin_model.services import evaluation, explaining, prediction
 from skin_model.taxonomy import CODES
 
+FEWEST = 20  # pictures whose bootstrap interval can carry a verdict that pages act on
 NOISE = 4  # grey levels: standard deviation of the noise under which a map should stay
 Row = dict[str, dict[str, float]]  # method -> figure -> value
 
@@ -47,16 +48,30 @@ def check(
 
     Raises:
         BundleError: a model without the seven classes.
-        ConfigurationError: `rows_file` is of another network, data set or seed.
+        ConfigurationError: no picture is asked for, or `rows_file` is of another network, data set or seed.
         DatasetError: the model has met every lesion of the data set, or none of the others can tell anything.
     """
     classifier.require_diagnosis()
+    if images < 1 or slow_images < 0:
+        raise ConfigurationError(
+            f"{images} pictures, the slow methods on {slow_images}: ask for one at least, and for no fewer slow ones "
+            "than 0."
+        )
     table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
     # explanations hang on the network alone: limits fitted anew make another version, and change nothing here
     said = {"network": classifier.manifest.files["network.keras"], "data": ham10000.source_name(table), "seed": seed}
     with _Rows(rows_file, said | {"unseen": len(table)}, min(images, slow_images)) as noted:
         rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress)
     return said | {"images": len(rows), "looked_at": looked_at, "methods": truthfulness.summarise(rows)}
+
+
+def require_enough(images: int, slow_images: int) -> None:
+    """Refuse to put into a model what too few pictures tell: pages hide or show maps by it."""
+    if images < FEWEST or 0 < slow_images < FEWEST:
+        raise ConfigurationError(
+            f"A verdict that stays with the model needs {FEWEST} pictures, of the slow methods as many or none. "
+            "Ask for more, or leave --keep out."
+        )
 
 
 def keep(found: dict[str, Any], made: Bundle) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Judged:
-    """One file with its answer, or the reason why it has none: `error`, or a `quality` that is "not judged"."""
+    """One file with its answer for a patient, or why it has none: `error`, or a `quality` that is "not judged"."""
 
     path: Path
     sha256: str
     prediction: Prediction | None
     error: str = ""
     quality: QualityReport = field(default_factory=QualityReport)
+    patient: Patient = field(default_factory=Patient)
 
     def to_json(self) -> dict[str, Any]:
         """The object of `predict --json`."""
@@ -63,8 +64,10 @@ class Judged:
             "probabilities": self.prediction.by_code(),
             "diagnosis": self.prediction.diagnosis.code,
             "malignant_probability": self.prediction.malignant_probability,
+            "threshold": self.prediction.threshold,
             "refer": self.prediction.refer,
             "model_version": self.prediction.model_version,
+            "patient": asdict(self.patient),
         }
 
     @property
@@ -123,7 +126,7 @@ def predict(
             probabilities, report = next(answered)
             prediction = Prediction(probabilities, manifest.threshold, manifest.model_version)
             withheld = report.outcome == REFUSED and not judge_all
-            yield Judged(item.path, item.sha256, None if withheld else prediction, quality=report)
+            yield Judged(item.path, item.sha256, None if withheld else prediction, quality=report, patient=patient)
 
 
 def listed(paths: Iterable[Path]) -> Iterator[Path]:

@@ -125,9 +125,15 @@ def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: s
 
     Raises:
         ConfigurationError: it is no version that is in use.
+        StoreError: the registry does not hold the version that the record says is in use.
     """
     _require_unpinned()
-    in_use = next(version for version in versions() if version.status == CHAMPION)
+    in_use = next((version for version in versions() if version.status == CHAMPION), None)
+    if in_use is None:
+        raise StoreError(
+            "The version in use is not in MLflow's registry. Restore the registry's files, or put a version that is "
+            "there into use."
+        )
     order = {
         "name": f"version {in_use.number} against {challenger.number}",
         "champion": str(folder(in_use)),

@@ -173,7 +173,8 @@ def _register(run: str, folder: Path, made: bundle.Bundle, drawn: bool) -> dict[
     intervals = evaluation.get("intervals") or {}
     recalls = {
         code: {"value": of_class["recall"], "interval": intervals.get(f"per_class.{code}.recall")}
-        for code, of_class in evaluation.get("per_class", {}).items()
+        for code, of_class in (evaluation.get("per_class") or {}).items()  # a binary model has none
     }
+    figures["malignant_auc"] = evaluation["malignant"]["auc"]
     outcome = {"version": version.version, "name": version.name, "figures": figures}
     return outcome | {"recalls": recalls, "confusion": evaluation.get("confusion_matrix")}

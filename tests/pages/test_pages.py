@@ -32,7 +32,7 @@ from skin_model.entities import (
 from skin_model.errors import ImageError
 from skin_model.services import analysis as analysis_service
 from skin_model.services import registry, workspace
-from skin_model.taxonomy import CODES, DIAGNOSES
+from skin_model.taxonomy import BY_CODE, CODES, DIAGNOSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py")))]
@@ -422,6 +422,18 @@ def test_a_look_at_another_page_leaves_the_patient_and_so_the_answer(services: S
     assert "takes the patient into account" not in words(app), "kept for the picture on the page alone"
 
 
+def test_a_look_at_another_page_leaves_the_map_that_was_chosen(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+    chosen = app.selectbox[0].options[2]
+    app.selectbox[0].select(chosen).run()
+    app.slider[0].set_value(80).run()
+    app.switch_page("pages/models.py").run()
+    app.switch_page("pages/analyse.py").run()
+    assert (BY_CODE[app.selectbox[0].value].name, app.slider[0].value) == (chosen, 80)
+    app = upload(app, picture(shade=60))
+    assert (BY_CODE[app.selectbox[0].value].name, app.slider[0].value) == (app.selectbox[0].options[0], 80)
+
+
 @pytest.mark.parametrize("takes_patient", [True, False])
 def test_below_the_operating_point_the_page_says_where_the_model_misses_more_in_patients_like_this(
     services: Services, takes_patient: bool
@@ -501,6 +513,8 @@ def test_the_download_holds_the_exact_probabilities_and_the_patient(
     assert [row[0] for row in table[1:]] == list(CODES)
     assert sum(float(row[3]) for row in table[1:]) == pytest.approx(1)
     assert "not a diagnosis" in table[1][-1]
+    for row in csv.DictReader(io.StringIO(downloads["Download CSV"])):
+        assert (row["age"], row["sex"], row["patient_taken_into_account"]) == ("71", "", "False")
 
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "lesion-1.png"])

@@ -340,6 +340,19 @@ def test_two_trainings_are_compared_by_settings_recall_and_confusion(fake: Fake)
     assert len(app.get("plotly_chart")) == 4
 
 
+def test_a_binary_training_has_no_figure_that_it_does_not_know(fake: Fake) -> None:
+    figures = {"n": 63, "accuracy": 0.8, "malignant_auc": 0.87}
+    outcome = {"version": 2, "name": "m", "figures": figures, "best_epoch": 3, "epochs": 7, "recalls": {},
+               "confusion": None}  # fmt: skip
+    fake.jobs.append(job("one", "done", outcome=outcome))
+    app = open_page()
+    app.multiselect(key="chosen").set_value(["one"]).run()
+    assert not app.exception
+    text = words(app)
+    assert "epoch 3 of 7 kept; test part: malignant AUC 0.870, 63 images." in text
+    assert "balanced accuracy" not in text
+
+
 def test_two_trainings_of_one_name_and_minute_stand_beside_each_other(fake: Fake) -> None:
     fake.jobs = [job("one", "failed"), job("two", "failed")]
     for number, epochs in enumerate((11, 12)):
@@ -424,8 +437,10 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     version = registry.Version(1, "first-model", "challenger", False, "")
     papers = registry.papers(version)
     figure = {"first": 0.7, "second": 0.75, "difference": 0.05, "interval": [0.01, 0.09]}
+    unknown = dict.fromkeys(figure)
     outcome = {
-        "images": 900, "lesions": 700, "met": 3, "figures": {"macro_auc": figure}, "worse": ["age 75 and older: x"],
+        "images": 900, "lesions": 700, "met": 3, "worse": ["age 75 and older: x"],
+        "figures": {"macro_auc": figure, "log_loss": figure, "per_class.mel.recall": unknown},
         "disagreements": [{"path": "/gone/a.jpg", "dx": "mel", "champion": "nv", "challenger": "mel"}],
         "supported": True, "sentence": "The evidence supports promotion: macro AUC better.",
     }  # fmt: skip
@@ -440,6 +455,8 @@ def test_a_comparison_is_shown_with_its_verdict_and_the_subgroups_that_got_worse
     assert "(no picture here) Melanoma; in use: Melanocytic naevus; this version: Melanoma" in text
     assert "The evidence supports promotion" in text
     assert "| Macro AUC | 0.700 | 0.750 | +0.050 | +0.010 to +0.090 |" in text
+    assert "| Log loss (less is better) | 0.700 |" in text
+    assert text.count("| Melanoma: recall |") == 1, "in its own figures; of images without a melanoma there is none"
     assert "Worse in age 75 and older: x. Of so many groups, one may stand here by chance." in text
     assert "900 images of 700 lesions" in text
 

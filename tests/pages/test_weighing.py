@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -267,8 +268,11 @@ def test_operating_points_are_told_in_words_and_at_the_clinics_own_prevalence(
     app.number_input(key="prevalence").set_value(10.0).run()
     text = words(app)
     # 0.9 x 0.1 found, 0.3 x 0.9 referred in vain; 0.01 missed among 0.64 not referred
-    assert "**25** are malignant, and of 1,000 not referred **16** are malignant" in text
+    assert "about **25** are malignant, and of 1,000 not referred about **16** are malignant" in text
     assert any(chart.proto.id.endswith("decision-curve") for chart in app.get("plotly_chart"))
+    app.number_input(key="prevalence").set_value(0.3).run()
+    assert "of 1,000 not referred about **<1** are malignant" in words(app), "none would be a promise"
+    app.number_input(key="prevalence").set_value(10.0).run()
     app.session_state["deciding"] = False
     app.run()
     app.session_state["deciding"] = True
@@ -359,6 +363,10 @@ def test_the_departments_costs_are_set_once_for_everyone_and_decide(
     table = costs.current()
     assert table is not None
     assert table.missed == {"mel": 40.0, "bcc": 5.0, "akiec": 2.0}
+    costs.keep(missed=table.missed | {"mel": 1000.0}, who="ada")
+    dear = re.search(r"costs as much as \*\*([\d,]+)\*\* unneeded", words(analysed("deciding")))
+    assert dear, "written out, not as a power of ten"
+    assert int(dear[1].replace(",", "")) > 100
 
 
 def test_similar_cases_stand_beside_the_answer_and_without_their_data_set_as_a_list(
