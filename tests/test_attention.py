@@ -116,7 +116,7 @@ def test_what_is_kept_is_an_ordinary_network_with_the_same_answers(parts, with_p
     places, folder, known = with_patients
     kept = load_keras(folder / "best.keras")
     assert [tensor.name for tensor in kept.inputs] == ["image", "patient"]
-    figures = judge(kept, run._batches(places["config"], parts[parts.part == "fold0"], validate=True))
+    figures = judge(kept, run._in_order(places["config"], parts[parts.part == "fold0"], "validation"))
     assert figures.val_loss == pytest.approx(known.history[known.best_epoch - 1].val_loss, abs=1e-6)
 
 

@@ -45,7 +45,7 @@ try:
     train("both", ("CPU:0", "CPU:1"), even, config, on_epoch=kill)
 except InterruptedError:
     known["both"] = train("both", ("CPU:0", "CPU:1"), even, config, resume=True)
-batches = run._batches(config, table[even:], validate=True)
+batches = run._in_order(config, table[even:], "validation")
 known["kept"] = asdict(judge(load_keras(folder / "both" / "best.keras"), batches))
 rich = replace(config, dropout=0.5, epochs=1, weights=str(folder / "one" / "best.keras"))
 known["odd"] = train("odd", ("CPU:0", "CPU:1"), even + 1, rich)

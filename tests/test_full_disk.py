@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from skin_model import conversion, settings
 from skin_model.dataset import splits
+from skin_model.dataset.pipeline import Batches
 from skin_model.errors import BundleError, TrainingError
 from skin_model.services import crossval, evaluation, study, training
+from skin_model.training import last_layer
 from skin_model.training.state import read_state
 
 
@@ -103,13 +104,22 @@ def test_a_table_that_finds_no_room_where_it_is_printed_to_is_told_in_a_sentence
 
 
 def test_of_a_cross_validation_no_file_is_replaced_where_the_answers_find_no_room(tmp_path):
-    answered = pd.DataFrame(np.full((50, 14), 0.5), columns=[*crossval.LOGS, *crossval.PROBABILITIES])
-    answered[["image_id", "lesion_id", "dx", "part", "fold"]] = "ISIC_0", "HAM_0", "nv", "fold0", "fold0"
-    crossval._write(answered, {"folds": 1}, tmp_path)
+    crossval._write({"folds": 1}, "ISIC_0,HAM_0,nv,fold0\n" * 50, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with room(1000), pytest.raises(OSError, match="File too large"):
-        crossval._write(answered.assign(dx="mel"), {"folds": 2}, tmp_path)
+        crossval._write({"folds": 2}, "ISIC_0,HAM_0,mel,fold0\n" * 50, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_of_a_last_layer_fitted_anew_a_full_disk_is_told_and_no_signal_ends_the_training(tmp_path):
+    given = Batches(["a"] * 64, np.eye(7)[[0] * 64], np.ones(64), 96, 32)
+    places = last_layer._Places(tmp_path / "places.npy", given, (None, 6, 6, 256))
+    features = np.ones((32, 6, 6, 256), np.float32)
+    images = {"mask": np.zeros((32, 96, 96, 1), np.float32)}
+    with room(100_000), pytest.raises(OSError, match="File too large"):
+        places.add(0, features, images)
+    places.add(1, features, images)
+    np.testing.assert_array_equal(places._features[32:], features.reshape(32, 36, 256))
 
 
 @pytest.mark.parametrize("size", [4096, 2**16])

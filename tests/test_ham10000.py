@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from skin_model import imaging
 from skin_model.dataset import ham10000
 from skin_model.errors import DatasetError
 from skin_model.taxonomy import CODES
@@ -271,6 +273,20 @@ def test_validate_reports_every_problem_at_once(tmp_path):
         "image without row": (1, ("stray",), False),
         "image file twice": (1, ("I05",), False),
     }
+
+
+def test_validate_names_the_images_whose_mask_would_stop_a_training(tmp_path):
+    make_ham10000(tmp_path, make_rows())
+    masks = tmp_path / "HAM10000_segmentations_lesion_tschandl"
+    masks.mkdir()
+    for name, size in (("I00", (140, 120)), ("I01", (120, 140))):
+        cv2.imwrite(str(masks / f"{name}_segmentation.png"), np.zeros(size, np.uint8))
+    (masks / "I02_segmentation.png").write_bytes(b"no picture")
+    height, width = imaging.read(tmp_path / "HAM10000_images_part_1" / "I00.png").pixels.shape[:2]
+    cv2.imwrite(str(masks / "I03_segmentation.png"), np.zeros((height, width), np.uint8))
+    (problem,) = (p for p in ham10000.validate(tmp_path) if p.fatal)
+    assert (problem.kind, problem.examples) == ("unusable mask", ("I00", "I01", "I02"))
+    assert "Put the right ones there, or take them away." in problem.sentence
 
 
 def test_a_sentence_says_how_many_there_are_shows_five_and_tells_what_to_do():

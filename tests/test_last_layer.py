@@ -72,7 +72,7 @@ def test_its_figures_are_told_where_a_training_ends(refitted, refit_settings, dr
 
 def test_its_figures_stand_in_the_run_and_the_patient_still_counts(refitted, refit_settings, parts):
     state, kept = read_state(refitted), load_keras(refitted / "best.keras")
-    figures = judge(kept, run._batches(refit_settings, parts[parts.part == "fold0"], validate=True))
+    figures = judge(kept, run._in_order(refit_settings, parts[parts.part == "fold0"], "validation"))
     assert state.refitted["val_loss"] == pytest.approx(figures.val_loss, abs=1e-6)
     assert state.refitted["val_loss"] != pytest.approx(state.history[-1].val_loss, abs=1e-3)
     assert np.abs(kept.get_layer("patient_logits").get_weights()[0]).max() > 0
@@ -100,7 +100,7 @@ def test_broken_off_while_it_is_fitted_it_is_no_finished_training_and_goes_on(
 def test_a_network_of_two_classes_is_fitted_too(refit_settings, drawn_data, split_file, parts, tmp_path):
     config = replace(refit_settings, task="binary", metadata="", balance="sampling")
     training.train(data=drawn_data, folder=tmp_path, config=config, split=split_file)
-    known = run._batches(config, parts[parts.part == "fold1"], validate=True)
+    known = run._in_order(config, parts[parts.part == "fold1"], "validation")
     assert judge(load_keras(tmp_path / "best.keras"), known).val_macro_auc > 0.8
 
 

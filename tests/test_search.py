@@ -231,6 +231,15 @@ def test_a_split_on_which_no_trial_can_train_leaves_no_search_behind(
     look(stepwise, trials=1)  # the folder can be used without --resume
 
 
+def test_what_every_trial_would_refuse_is_refused_before_a_search_begins(look, tiny, tmp_path):
+    stepwise = Stepwise(by_dropout)
+    with pytest.raises(TrainingError, match="There is no training in"):
+        look(stepwise, config=replace(tiny, teachers=str(tmp_path / "nobody")))
+    with pytest.raises((ConfigurationError, DatasetError), match="dx_type"):
+        look(stepwise, config=replace(tiny, metadata="dx_type"))
+    look(stepwise, trials=1)  # the folder can be used without --resume
+
+
 def test_two_searches_never_share_a_folder(look, tmp_path):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "note.txt").write_text("of the other search")

@@ -131,6 +131,11 @@ def test_shares_and_folds_out_of_their_range_are_refused(options):
         splits.draw(make_table([[1] * 20] * 7), seed=1, **options)
 
 
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ConfigurationError, match="seed must be 0 or more; -1 was given"):
+        splits.draw(make_table([[1] * 20] * 7), seed=-1)
+
+
 @settings(deadline=None, max_examples=10)
 @given(lesion_sizes, seeds)
 def test_what_is_written_is_what_is_read(tmp_path_factory, sizes, seed):

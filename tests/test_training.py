@@ -155,7 +155,7 @@ def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
     assert_the_same_in_every_figure(folder, trained)
 
 
-# A training that may send itself SIGKILL, when it has trained a batch or just before a file is put in place.
+# A training that may send itself SIGKILL, when it has trained a batch or just before a file is put in place or removed.
 SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
@@ -170,7 +170,13 @@ def reached(moment):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-sys.addaudithook(lambda event, given: reached(Path(given[1]).name) if event == "os.rename" else None)
+def look(event, given):
+    if event == "os.rename":
+        reached(Path(given[1]).name)
+    elif event == "os.remove":
+        reached(f"without {Path(given[0]).name}")
+
+sys.addaudithook(look)
 data, split, folder = map(Path, sys.argv[1:4])
 training.train(
     data=data, split=split, folder=folder, config=TrainingConfig(**json.loads(sys.argv[4])),
@@ -200,12 +206,14 @@ def in_a_process(drawn_data, split_file, refit_settings, tmp_path) -> Callable[.
         ("batch 3", 1, 0, set()),
         ("best.keras", 1, 1, {"checkpoint-0001.keras"}),
         ("run.json", 3, 1, {"best.keras", "history.csv", "checkpoint-0001.keras", "checkpoint-0002.keras"}),
+        ("without checkpoint-0002.keras", 1, 2, {"best.keras", "history.csv", "checkpoint-0002.keras"}),
         ("run.json", 4, 2, {"best.keras", "history.csv"}),
     ],
     ids=[
         "in the middle of the first epoch",
         "with an epoch in run.json that best.keras is not of",
         "with a checkpoint that run.json does not know",
+        "with the last checkpoint still there",
         "with a last layer that run.json does not know to be fitted",
     ],
 )
@@ -327,7 +335,7 @@ def test_balance_by_sampling_draws_training_images_by_class_but_validates_each_o
     config = replace(tiny, balance="sampling")
     uneven = pd.concat([parts, parts[parts["dx"] == "nv"], parts[parts["dx"] == "nv"]])
     source = run._batches(config, uneven)
-    checked = run._batches(config, uneven, validate=True)
+    checked = run._in_order(config, uneven, "validation")
 
     shares = pd.Series(source.shares).groupby(uneven["dx"].to_numpy()).sum()
     assert shares.to_numpy() == pytest.approx(1 / 7)
@@ -340,7 +348,7 @@ def test_oversampling_repeats_training_images_alone_and_validates_each_once(part
     config = replace(tiny, balance="oversampling", oversample_to=0.5)
     train, check = parts[parts.part == "fold1"], parts[parts.part == "fold0"]
     uneven = pd.concat([train, *[train[train["dx"] == "nv"]] * 5])
-    source, checked = run._batches(config, uneven), run._batches(config, check, validate=True)
+    source, checked = run._batches(config, uneven), run._in_order(config, check, "validation")
 
     assert set(source.paths) == set(train["path"])
     assert len(source) * config.batch >= len(source.paths) > len(uneven)
@@ -352,7 +360,7 @@ def test_oversampling_repeats_training_images_alone_and_validates_each_once(part
 
 def test_blends_and_artefacts_are_for_training_images_alone(parts, tiny):
     config = replace(tiny, mix="cutmix", artefacts=0.5)
-    source, checked = run._batches(config, parts), run._batches(config, parts, validate=True)
+    source, checked = run._batches(config, parts), run._in_order(config, parts, "validation")
     assert (source.mix, source.artefacts) == ("cutmix", 0.5)
     assert (checked.mix, checked.artefacts) == ("none", 0.0)
 
@@ -408,7 +416,7 @@ def test_the_network_that_is_kept_is_the_one_that_was_validated(parts, rich, ric
     from skin_model.training.validation import judge
 
     known = run.read_state(rich_run)
-    batches = run._batches(rich, parts[parts.part == rich.validation], validate=True)
+    batches = run._in_order(rich, parts[parts.part == rich.validation], "validation")
     figures = judge(load_keras(rich_run / "best.keras"), batches)
     assert asdict(figures) == pytest.approx(
         {k: getattr(known.history[known.best_epoch - 1], k) for k in asdict(figures)}

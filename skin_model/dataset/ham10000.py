@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -23,28 +24,40 @@ COLUMNS = (*LABELS, "path", "mask")
 
 _EXAMPLES = 5
 
-# kind: (fatal, read() refuses, what was found, what to do)
+
+class _Kind(NamedTuple):
+    """What a kind of problem means: whether it is fatal, whether `read` refuses, what was found, what to do."""
+
+    fatal: bool
+    refused: bool
+    found: str
+    remedy: str
+
+
 _KINDS = {
-    "missing column": (True, True, "Columns that the table lacks", "Use the table as it was published"),
-    "empty file": (True, True, "Files that are empty", "Download or unpack them again"),
-    "unknown dx": (True, True, "Images without a single known diagnosis", f"Use one of {', '.join(CODES)}"),
-    "duplicate image_id": (True, True, "Images with more than one row", "Keep one row of each"),
-    "missing image": (
+    "missing column": _Kind(True, True, "Columns that the table lacks", "Use the table as it was published"),
+    "empty file": _Kind(True, True, "Files that are empty", "Download or unpack them again"),
+    "unknown dx": _Kind(True, True, "Images without a single known diagnosis", f"Use one of {', '.join(CODES)}"),
+    "duplicate image_id": _Kind(True, True, "Images with more than one row", "Keep one row of each"),
+    "missing image": _Kind(
         True, True, "Rows without an image file", "Unpack the archives or put the files back, or remove the rows"),
-    "lesion with two diagnoses": (True, False, "Lesions with more than one diagnosis", "Correct their rows"),
-    "unreadable image": (
+    "lesion with two diagnoses": _Kind(True, False, "Lesions with more than one diagnosis", "Correct their rows"),
+    "unreadable image": _Kind(
         True, False, "Images that cannot be decoded, or are too small", "Download or unpack them again, or drop them"),
-    "identical pixels under two lesions": (
+    "unusable mask": _Kind(
+        True, False, "Lesion masks that cannot be decoded, or have other proportions than their picture",
+        "Put the right ones there, or take them away"),
+    "identical pixels under two lesions": _Kind(
         True, False, "Identical images of different lesions", "Give them one lesion_id, or remove copies"),
-    "age out of range": (False, False, "Ages that are no number from 0 to 120", "They are read as missing"),
-    "unknown lesion": (
+    "age out of range": _Kind(False, False, "Ages that are no number from 0 to 120", "They are read as missing"),
+    "unknown lesion": _Kind(
         False, False, "Images without a lesion_id", "Each counts as its own lesion; pictures of one may be parted"),
-    "empty class": (
+    "empty class": _Kind(
         False, False, "Diagnoses without any image", "No model is measured on them, and a training needs all seven"),
-    "image without row": (
+    "image without row": _Kind(
         False, False, "Images that the table does not name", "They are left out; if many, download the table again"),
-    "image file twice": (False, False, "Images that lie in more than one place", "The first place is used"),
-    "identical pixels in one lesion": (
+    "image file twice": _Kind(False, False, "Images that lie in more than one place", "The first place is used"),
+    "identical pixels in one lesion": _Kind(
         False, False, "Identical images of one lesion", "They stay together in every split"),
 }  # fmt: skip
 
@@ -85,9 +98,9 @@ class Problem:
     @property
     def sentence(self) -> str:
         """What was found, with examples, and what to do."""
-        *_, found, remedy = _KINDS[self.kind]
+        kind = _KINDS[self.kind]
         more = ", ..." if self.count > len(self.examples) else ""
-        return f"{found}: {self.count:,} ({', '.join(self.examples)}{more}). {remedy}."
+        return f"{kind.found}: {self.count:,} ({', '.join(self.examples)}{more}). {kind.remedy}."
 
 
 def read(root: Path) -> Dataset:
@@ -99,7 +112,7 @@ def read(root: Path) -> Dataset:
     root = Path(root)
     found = find(root)
     for problem in _table_problems(found):
-        if _KINDS[problem.kind][1]:
+        if _KINDS[problem.kind].refused:
             raise DatasetError(
                 f"The data set in {root} cannot be used. {problem.sentence} "
                 f"All problems at once: python -m skin_model dataset validate {root}"
@@ -123,7 +136,7 @@ def read_labelled(images: Path, labels: Path) -> Dataset:
         raise DatasetError(f"There is no file {labels}. Name the CSV file that holds the labels.")
     found = find_labelled(images, labels)
     for problem in _table_problems(found):
-        if _KINDS[problem.kind][1]:
+        if _KINDS[problem.kind].refused:
             raise DatasetError(f"{labels} cannot be used with the images in {images}. {problem.sentence}")
     return Dataset(images, _clean(found), found.kind)
 
@@ -137,7 +150,7 @@ def source_name(table: pd.DataFrame) -> str:
 
 
 def validate(root: Path, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
-    """Report every problem of a data set at once; decodes every image.
+    """Report every problem of a data set at once; decodes every image and mask.
 
     Args:
         root: as for `read`.
@@ -195,13 +208,16 @@ def _table_problems(found: Found) -> list[Problem]:
 
 
 def _pixel_problems(found: Found, progress: Callable[[int, int], None] | None) -> list[Problem]:
-    """What only decoding every image tells."""
-    failed: dict[str, list[str]] = {"empty file": [], "unreadable image": []}
+    """What only decoding every image and mask tells."""
+    failed: dict[str, list[str]] = {"empty file": [], "unreadable image": [], "unusable mask": []}
     alike: dict[str, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the decoders release the interpreter's lock
-        answers = pool.map(_pixel_hash, found.images.values())
-        for done, (image_id, answer) in enumerate(zip(found.images, answers, strict=True), start=1):
-            failed.get(answer, alike[answer]).append(image_id)
+        answers = pool.map(_look_at, found.images.values(), map(found.masks.get, found.images))
+        for done, (image_id, (pixels, problem)) in enumerate(zip(found.images, answers, strict=True), start=1):
+            if problem:
+                failed[problem].append(image_id)
+            if pixels:
+                alike[pixels].append(image_id)
             if progress:
                 progress(done, len(found.images))
     lesions = dict(zip(found.labels["image_id"], found.labels["lesion_id"], strict=True))
@@ -218,17 +234,24 @@ def _pixel_problems(found: Found, progress: Callable[[int, int], None] | None) -
     )
 
 
-def _pixel_hash(path: Path) -> str:
-    """The hash of the image's pixels, or the kind of problem that prevents it."""
+def _look_at(path: Path, mask: Path | None) -> tuple[str, str]:
+    """The hash of the image's pixels, empty where it has none, and the kind of problem, empty where there is none."""
     try:
         if path.stat().st_size == 0:
-            return "empty file"
-        return imaging.pixel_hash(imaging.read(path).pixels)
+            return "", "empty file"
+        pixels = imaging.read(path).pixels
     except (ImageError, OSError):
-        return "unreadable image"
+        return "", "unreadable image"
+    problem = ""
+    if mask is not None:
+        try:
+            imaging.read_mask(mask, pixels.shape)
+        except (ImageError, OSError):
+            problem = "unusable mask"
+    return imaging.pixel_hash(pixels), problem
 
 
 def _problems(concerned: Mapping[str, Iterable[str]]) -> list[Problem]:
     """One Problem for each kind that concerns anything."""
     listed = {kind: tuple(names) for kind, names in concerned.items()}
-    return [Problem(k, len(names), names[:_EXAMPLES], _KINDS[k][0]) for k, names in listed.items() if names]
+    return [Problem(k, len(names), names[:_EXAMPLES], _KINDS[k].fatal) for k, names in listed.items() if names]

@@ -47,6 +47,7 @@ class Found:
 
 
 def find(root: Path) -> Found:
+    """What lies in HAM10000's folder or that of an ISIC challenge.  Raises DatasetError where it is neither."""
     if not root.is_dir():
         raise DatasetError(f"There is no folder {root}. Name the folder that holds HAM10000 or an ISIC challenge set.")
     sources = _label_files(root)
@@ -151,6 +152,7 @@ def _dataset_images(root: Path, folders: list[Path], named: set[str]) -> list[Pa
 
 
 def image_files(folder: Path) -> list[Path]:
+    """The images anywhere below a folder, sorted."""
     return sorted(path for path in folder.rglob("*") if _is_image(path))
 
 
@@ -160,6 +162,7 @@ def _is_image(path: Path) -> bool:
 
 
 def by_image_id(paths: Iterable[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Each image id's first file, and the ids of further files of the same name."""
     index: dict[str, Path] = {}
     twice = []
     for path in paths:

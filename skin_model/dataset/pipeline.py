@@ -189,7 +189,9 @@ def as_keras(batches: Batches, epoch: int) -> Any:
         def errors_named(self) -> Iterator[None]:
             try:
                 yield
-            except Exception as error:
-                raise self.error or error from None
+            except Exception:
+                if self.error:
+                    raise self.error from None
+                raise
 
     return Epoch()

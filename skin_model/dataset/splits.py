@@ -44,14 +44,18 @@ def draw(
             its own lesion; a lesion with two diagnoses counts with the more frequent one.
         seed: the same seed and images always give the same split.
         folds: number of folds, 2 to 10.
+        test_share, calibration_share: of the images; by default as many of HAM10000's as others commonly test on (one
+            in seven), and half as many to calibrate.
 
     Returns:
         `COLUMNS`, sorted by image_id.
 
     Raises:
-        ConfigurationError: shares or folds out of their range.
+        ConfigurationError: seed, shares or folds out of their range.
         DatasetError: a class has fewer lesions than there are parts.
     """
+    if seed < 0:
+        raise ConfigurationError(f"The seed must be 0 or more; {seed} was given.")
     left = 1 - test_share - calibration_share
     if not 2 <= folds <= 10 or min(test_share, calibration_share, left) <= 0:
         raise ConfigurationError(
@@ -136,6 +140,9 @@ def assign(table: pd.DataFrame, split: pd.DataFrame) -> pd.Series:
 
 def place(table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """The rows of `table` with their `part`, in its order; an image comes as often as it stands in the split.
+
+    Each keeps its own lesion_id: lesions that a review joined are joined for the division alone, for under their own
+    names other tables know them.
 
     Raises:
         DatasetError: as `assign` does, or for images of the split that the table lacks.

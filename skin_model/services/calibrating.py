@@ -45,7 +45,7 @@ class OutOfFold:
             settings, own_split, views = TrainingConfig(**found["config"]), found["split"], found["views"]
             labels, probabilities = crossval.truth(answered)
             logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ConfigurationError) as error:
             raise ConfigurationError(
                 f"{folder} holds no finished cross-validation ({error}); finish it with `crossval --resume`."
             ) from error

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skin_model import files
-from skin_model.dataset import splits
+from skin_model.dataset import leaks, splits
 from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation import calibration, conformal, limits, metrics, report
@@ -144,16 +144,22 @@ def _epochs(state: RunState) -> dict[str, int]:
 
 
 def pooled(
-    config: TrainingConfig, fingerprint: str, views: int, answers: Sequence[IO[str]], trained: dict[str, dict[str, int]]
+    config: TrainingConfig,
+    fingerprint: str,
+    views: int,
+    answers: Sequence[Path | IO[str]],
+    trained: dict[str, dict[str, int]],
 ) -> dict[str, Any]:
     """What `crossval` returns, of answer files and what `fold` returned for each of them."""
-    answered = pd.concat([read_answers(text) for text in answers], ignore_index=True)
+    answered = _all_answers(answers)
     return {"config": asdict(config), "split": fingerprint, "views": views} | _figures(answered, trained)
 
 
-def out_of_fold(answers: Sequence[IO[str]]) -> str:
+def out_of_fold(answers: Sequence[Path | IO[str]]) -> str:
     """The answers for the images left out, as CSV in order of their names."""
-    return _left_out(pd.concat([read_answers(text) for text in answers], ignore_index=True)).to_csv(index=False)
+    answered, columns = _all_answers(answers), ["image_id", "lesion_id", "dx", "fold", *LOGS, *PROBABILITIES]
+    left_out = answered.loc[answered["part"] != "calibration", columns]
+    return left_out.sort_values("image_id").to_csv(index=False)
 
 
 def answers_file(folder: Path, views: int) -> Path:
@@ -185,7 +191,8 @@ def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> list[str]:
 
 
 def check_settings(config: TrainingConfig, views: int) -> None:
-    """Refuse settings that cannot be cross-validated.  Raises ConfigurationError."""
+    """Refuse settings that cannot be cross-validated.  Raises ConfigurationError, or DatasetError for a leak."""
+    leaks.check_inputs(config.columns)
     if views not in VIEWS:
         raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
     if config.task != "diagnosis":
@@ -197,7 +204,8 @@ def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: Trainin
     if len(shared.folds) < 2 or set(wanted) - set(shared.folds):
         raise ConfigurationError(
             "Cross-validation needs two folds or more, and those asked for must be in the split; it has "
-            f"{', '.join(shared.folds) or 'none'}."
+            f"{', '.join(shared.folds) or 'none'}. Name some of these with --folds, or make a split of more folds with "
+            "`python -m skin_model dataset split --folds N`."
         )
     names = wanted or shared.folds
     runs.check_classes(shared, (*names, "calibration"))
@@ -208,10 +216,10 @@ def _checked_folds(shared: SharedSplit, wanted: tuple[str, ...], config: Trainin
 def _collected(out: Path, shared: SharedSplit, config: TrainingConfig, views: int) -> dict[str, Any]:
     """Pool and write what all folds have answered, those of earlier calls too."""
     done = [name for name in shared.folds if answers_file(out / name, views).is_file()]
-    answered = pd.concat([read_answers(answers_file(out / name, views)) for name in done], ignore_index=True)
+    answers = [answers_file(out / name, views) for name in done]
     trained = {name: _epochs(read_state(out / name)) for name in done}
-    found = {"config": asdict(config), "split": shared.fingerprint, "views": views} | _figures(answered, trained)
-    _write(answered, found, out)
+    found = pooled(config, shared.fingerprint, views, answers, trained)
+    _write(found, out_of_fold(answers), out)
     return found
 
 
@@ -244,6 +252,10 @@ def _answer(table: pd.DataFrame, folder: Path, name: str, views: int, on_answer:
 def read_answers(answers: Path | IO[str]) -> pd.DataFrame:
     """A fold's answers, or all of them, as they were written."""
     return pd.read_csv(answers, dtype=dict.fromkeys(("image_id", "lesion_id", "dx"), str))
+
+
+def _all_answers(answers: Sequence[Path | IO[str]]) -> pd.DataFrame:
+    return pd.concat([read_answers(each) for each in answers], ignore_index=True)
 
 
 def _figures(answered: pd.DataFrame, trained: dict[str, dict[str, int]]) -> dict[str, Any]:
@@ -311,16 +323,11 @@ def truth(answered: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return class_indices(answered["dx"]), answered[PROBABILITIES].to_numpy(np.float64)
 
 
-def _write(answered: pd.DataFrame, found: dict[str, Any], out: Path) -> None:
+def _write(found: dict[str, Any], left_out: str, out: Path) -> None:
     """Write `oof.csv` and `crossval.json`; what fails before the renames leaves both as they were."""
     with files.whole(out / "crossval.json") as of_figures, files.whole(out / "oof.csv") as of_answers:
         of_figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        _left_out(answered).to_csv(of_answers, index=False)
-
-
-def _left_out(answered: pd.DataFrame) -> pd.DataFrame:
-    columns = ["image_id", "lesion_id", "dx", "fold", *LOGS, *PROBABILITIES]
-    return answered.loc[answered["part"] != "calibration", columns].sort_values("image_id")
+        of_answers.write_text(left_out, encoding="utf-8")
 
 
 def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from skin_model import files, networks
 from skin_model.dataset import splits
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.recipe import TrainingConfig
-from skin_model.training.state import RunState, ancestors, read_state, require_whole, write_state
+from skin_model.training.state import RunState, ancestors, read_state, write_state
 
 SHARED = ("task", "size", "metadata", "validation")
 
@@ -33,8 +33,6 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
         known = "; ".join(" and ".join(members) for members in networks.PAIRS.values())
         raise ConfigurationError(f"{' and '.join(networks_of)} make no known pair. Name trainings of {known}.")
     order = [networks_of.index(member) for member in networks.PAIRS[pair]]
-    for run in runs:
-        require_whole(run)
     first, second = (states[number].config for number in order)
     for name in SHARED:
         one, other = getattr(first, name), getattr(second, name)
@@ -44,7 +42,7 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
             )
     config = TrainingConfig(
         network=pair,
-        weights=",".join(str(runs[number] / "best.keras") for number in order),
+        weights=",".join(str(runs[number].resolve() / "best.keras") for number in order),
         **{name: getattr(first, name) for name in SHARED},
     )
     with files.held(folder):

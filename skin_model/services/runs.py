@@ -87,7 +87,10 @@ def share(
 def check_validation(config: TrainingConfig, parts: set[str]) -> None:
     """Refuse a validation fold that is not among the split's parts, named in the DatasetError."""
     if config.validation not in {"none", *parts}:
-        raise DatasetError(f"The split has no part {config.validation!r}; it has {', '.join(sorted(parts))}.")
+        raise DatasetError(
+            f"The split has no part {config.validation!r}; it has {', '.join(sorted(parts))}. "
+            "Name one of its folds with --validation."
+        )
 
 
 def check_classes(shared: SharedSplit, parts: tuple[str, ...]) -> None:
@@ -99,11 +102,10 @@ def check_classes(shared: SharedSplit, parts: tuple[str, ...]) -> None:
     table = shared.table.assign(lesion=splits.lesions(shared.table))
     lesions = table.groupby(["dx", "part"])["lesion"].nunique().unstack(fill_value=0)
     lesions = lesions.reindex(index=list(CODES), columns=[*shared.folds, "calibration"], fill_value=0)
-    for fold in set(parts) & set(shared.folds):
-        others = [name for name in shared.folds if name != fold]
-        if not set(others) & set(parts):  # else one of them is looked at by itself
-            lesions["the other folds"] = lesions[others].sum(axis=1)
-            parts = (*parts, "the other folds")
+    own = set(parts) & set(shared.folds)
+    if len(own) == 1:  # else another one, which the network learns from, is looked at by itself
+        lesions["the other folds"] = lesions[[name for name in shared.folds if name not in own]].sum(axis=1)
+        parts = (*parts, "the other folds")
     lacking = [
         f"{code} has none in {', '.join(empty)} ({lesions.loc[code, list(shared.folds)].sum()} in all folds)"
         for code in CODES

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from skin_model import files
+from skin_model.dataset import leaks
 from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.recipe import LAST, EpochRecord, TrainingConfig
-from skin_model.services import runs, study, training
+from skin_model.services import runs, study, teaching, training
 from skin_model.services.runs import Watch
 from skin_model.training.run import OnEpoch
 from skin_model.training.state import RunState, ancestors, read_state, score
@@ -66,6 +67,7 @@ def search(
         ConfigurationError, DatasetError, TrainingError, BusyError: with a sentence on what to mend.
     """
     watch = watch or Watch()
+    leaks.check_inputs(config.columns)
     names = searched(config, trials, fixed)
     with files.held(out):
         _check_folder(out, resume)
@@ -75,6 +77,7 @@ def search(
         runs.check_validation(config, set(shared.table["part"]))
         runs.check_classes(shared, (config.validation,))
         ancestors(config, shared.fingerprint)
+        teaching.check(config, shared.fingerprint)
         with study.opened(out / study.FILE, study.NAME, config.epochs) as known:
             study.remember(known, config, shared.fingerprint, names)
             while (number := study.done(known)) < trials:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -84,7 +83,7 @@ class _Teacher:
         """Log probabilities (B, 7), but for what all classes share, of images (B, s, s, 3) of any size."""
         size = self._model.input_shape[1]
         if images.shape[1] != size:
-            images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+            images = np.stack([imaging.fit(image, size) for image in images])
         with self._lock:
             logits = to_logits(np.asarray(self._model.predict_on_batch(images)))
         return logits if patients is None or self._part is None else logits + self._part.of_encoded(patients)

@@ -36,12 +36,14 @@ def train(
 
     Raises:
         BusyError: another process trains in the folder.
-        DatasetError, TrainingError, ConfigurationError: with a sentence on what to mend.
+        DatasetError, TrainingError, ConfigurationError, BundleError: with a sentence on what to mend.
     """
     leaks.check_inputs(config.columns)
     if resume:
         run.read_state(folder)  # first: where there is none nothing is read or written
     with files.held(folder):
+        if not resume:
+            run.refuse_second(folder)
         table = ham10000.read(data).table
         kept = folder / "split.csv"
         if split is not None:

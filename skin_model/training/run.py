@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from skin_model import files, networks, patients
+from skin_model import conversion, files, networks, patients
 from skin_model.dataset.labels import class_counts, loss_weights, oversampled, targets
 from skin_model.dataset.pipeline import Batches, Teaching, as_keras
 from skin_model.errors import TrainingError
@@ -60,12 +60,14 @@ def train(
 
     Raises:
         TrainingError: for a folder that holds another run, a loss that is not a number, or a class without images.
+        DatasetError: an image cannot be read.
+        ConfigurationError: starting weights or the number of GPUs do not suit the settings.
     """
     state = _start(config, folder, split, resume)
     if state.finished and not _checkpoint(folder, state.epoch).exists():
         return _refit(state, folder, training, validation, on_batch)
     train_batches = _batches(config, training, teaching)
-    val_batches = None if validation is None else _batches(config, validation, validate=True)
+    val_batches = None if validation is None else _in_order(config, validation, "validation")
     import cv2
     import keras
 
@@ -119,37 +121,46 @@ def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> Ru
         state = read_state(folder)
         check_same(state, config, split, folder)
         return state
-    if (folder / "run.json").exists():
-        raise TrainingError(f"{folder} already holds a training; add --resume to go on with it, or name a new folder.")
+    refuse_second(folder)
     ancestors(config, split)
     return RunState(config, split)
 
 
-def _batches(
-    config: TrainingConfig, table: pd.DataFrame, teaching: Teaching | None = None, validate: bool = False
-) -> Batches:
-    empty = [code for code, n in class_counts(table).items() if n == 0]
-    if empty:
-        part = "validation" if validate else "training"
+def refuse_second(folder: Path) -> None:
+    """Refuse to start a training where one lies already.  Raises TrainingError."""
+    if (folder / "run.json").exists():
+        raise TrainingError(f"{folder} already holds a training; add --resume to go on with it, or name a new folder.")
+
+
+def _in_order(config: TrainingConfig, table: pd.DataFrame, part: str) -> Batches:
+    """Every image of a part once, as it is, all alike."""
+    _require_every_class(table, part)
+    return Batches(
+        list(table["path"]), targets(table["dx"], config.task), loss_weights(table["dx"], "none"), config.size,
+        config.batch, ordered=True, patients=patients.of_table(table) if config.columns else [], columns=config.columns,
+    )  # fmt: skip
+
+
+def _require_every_class(table: pd.DataFrame, part: str) -> None:
+    if empty := [code for code, n in class_counts(table).items() if n == 0]:
         raise TrainingError(f"No {part} image of {', '.join(empty)}: each of the seven classes needs some. Add images.")
-    paths, truth = list(table["path"]), targets(table["dx"], config.task)
-    known = patients.of_table(table) if config.columns else []
-    if validate:
-        return Batches(
-            paths, truth, loss_weights(table["dx"], "none"), config.size, config.batch, ordered=True,
-            patients=known, columns=config.columns,
-        )  # fmt: skip
-    shares = None
-    rows = np.arange(len(table))
+
+
+def _batches(config: TrainingConfig, table: pd.DataFrame, teaching: Teaching | None = None) -> Batches:
+    """The training images as they are drawn, augmented and weighted."""
+    _require_every_class(table, "training")
+    weights, shares = loss_weights(table["dx"], config.balance), None
     if config.balance == "sampling":
         shares = loss_weights(table["dx"], "class-weights").astype(float)
         shares /= shares.sum()
     elif config.balance == "oversampling":
         rows = oversampled(table["dx"], config.oversample_to, config.seed)
+        table, weights = table.iloc[rows], weights[rows]
+        teaching = teaching and replace(teaching, trusted=teaching.trusted[rows])
     return Batches(
-        paths=[paths[row] for row in rows],
-        targets=truth[rows],
-        weights=loss_weights(table["dx"], config.balance)[rows],
+        paths=list(table["path"]),
+        targets=targets(table["dx"], config.task),
+        weights=weights,
         size=config.size,
         batch=config.batch,
         augmentation=config.augmentation,
@@ -157,10 +168,10 @@ def _batches(
         shares=shares,
         artefacts=config.artefacts,
         mix=config.mix,
-        patients=[known[row] for row in rows] if known else known,
+        patients=patients.of_table(table) if config.columns else [],
         columns=config.columns,
-        masks=_masks(table.iloc[rows]) if config.attention else (),
-        teaching=teaching and replace(teaching, trusted=teaching.trusted[rows]),
+        masks=_masks(table) if config.attention else (),
+        teaching=teaching,
     )
 
 
@@ -269,7 +280,7 @@ def _settle(state: RunState, model: Any, folder: Path) -> None:
             _save(keras.Model(network.inputs, network.outputs, name=network.name), folder / "best.keras")
     with files.whole(folder / "history.csv") as partial:
         pd.DataFrame([asdict(r) for r in state.history]).to_csv(partial, index=False)
-    for old in folder.glob("checkpoint-*.keras"):
+    for old in sorted(folder.glob("checkpoint-*.keras")):  # the last one last: while it lies there, this is done again
         if state.finished or old != _checkpoint(folder, state.epoch):
             old.unlink()
 
@@ -281,12 +292,10 @@ def _refit(
 
     A kill may have come between `best.keras` and `run.json`; what is fitted already is then only judged.
     """
-    import keras
-
     if not state.to_refit:
         return state
     config, last = state.config, state.history[-1]
-    model = keras.saving.load_model(folder / "best.keras")
+    model = conversion.load_keras(folder / "best.keras")
     batches = _once(config, training)
 
     def stopped(done: int) -> bool:
@@ -295,7 +304,7 @@ def _refit(
     done = last_layer.fitted(model)
     if not done and not last_layer.refit(model, batches, config.refit, config.attention, folder, stopped):
         return replace(state, finished=False)
-    figures = unjudged(model) if validation is None else judge(model, _batches(config, validation, validate=True))
+    figures = unjudged(model) if validation is None else judge(model, _in_order(config, validation, "validation"))
     if figures is None:
         raise TrainingError(
             f"The last layer could not be fitted anew with the penalty {config.refit:g}. Start again with a larger one."
@@ -311,7 +320,7 @@ def _once(config: TrainingConfig, table: pd.DataFrame) -> Batches:
     # a balance by drawing repeats images of rare classes; each image comes once here, and counts for its copies
     balance = "class-weights" if config.balance in ("sampling", "oversampling") else config.balance
     return replace(
-        _batches(replace(config, metadata=""), table, validate=True),
+        _in_order(replace(config, metadata=""), table, "training"),
         weights=loss_weights(table["dx"], balance),
         masks=_masks(table) if config.attention else (),
     )

@@ -17,6 +17,11 @@ class RunState:
     """What `run.json` holds.
 
     Attributes:
+        config: settings.
+        split: fingerprint of the split.
+        history: every finished epoch.
+        best_epoch: the one that is kept, from 1; 0 before the first.
+        finished: no epoch is left.
         refitted: validation figures with the last layer fitted anew; None before that.
         told: where the network was taken from a bundle, the settings of the trainings behind it, the last one last.
     """
@@ -133,7 +138,10 @@ def _origin(weights: str, fold: str, split: str) -> list[RunState]:
     parent = Path(weights).parent
     if not (parent / "run.json").is_file():
         if not Path(weights).is_file():
-            raise TrainingError(f"There is no file {weights}. Name the best.keras in the folder of a training.")
+            raise TrainingError(
+                f"There is no file {weights}. Name the best.keras in the folder of a training; a path that does not "
+                "begin with / holds where that training was started."
+            )
         raise TrainingError(
             f"It is not known what {weights} was trained on: run.json is missing beside it. "
             "Start from the best.keras in a run's own folder."
