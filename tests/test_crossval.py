@@ -18,6 +18,7 @@ from skin_model.evaluation import calibration, conformal, metrics
 from skin_model.inference import Classifier
 from skin_model.recipe import TrainingConfig
 from skin_model.services import evaluation, models, training
+from skin_model.services.calibrating import OutOfFold
 from skin_model.services.crossval import LOGS, PROBABILITIES, crossval, pooled, rows, truth
 from skin_model.taxonomy import CODES
 from skin_model.training.run import RunState
@@ -323,6 +324,17 @@ def test_a_models_limits_can_be_fitted_on_out_of_fold_answers_too(crossed, train
     assert "the figures below say whether the limits hold" in " ".join(card.split())
     assert f"crossval --data DATA --split SPLIT.csv --out runs/folds --network {told.network}" in card
     assert " --crossval runs/folds" in card
+
+
+def test_a_model_tells_the_cross_validation_that_its_folds_were_started_from(crossed, drawn_data, config, tmp_path):
+    config = replace(config, weights=str(crossed / "{fold}" / "best.keras"), epochs=1)
+    crossval(data=drawn_data, out=tmp_path / "on", config=config, split=crossed / "split.csv")
+    split = splits.read(crossed / "split.csv")
+    about = OutOfFold.read(tmp_path / "on", split).about
+    assert about["training"]["weights"] == "{fold}/best.keras"
+    assert about["stages"] == [OutOfFold.read(crossed, split).about["training"]]
+    shutil.rmtree(tmp_path / "on" / "fold0")
+    assert OutOfFold.read(tmp_path / "on", split).about["stages"] == []
 
 
 def test_limits_are_not_fitted_on_an_unfinished_cross_validation_or_one_of_another_split(

@@ -99,3 +99,16 @@ def test_folds_that_went_on_from_others_are_said_to(shipped: Manifest) -> None:
     folds = shipped.out_of_fold | {"training": shipped.out_of_fold["training"] | {"weights": "{fold}/best.keras"}}
     lines = reproduction.commands(replace(shipped, out_of_fold=folds))
     assert "# runs/folds needs {fold}/best.keras, of which is not told how to make them:" in lines
+
+
+def test_folds_whose_beginning_is_known_are_made_from_it(shipped: Manifest) -> None:
+    first = shipped.out_of_fold["training"] | {"size": 96}
+    folds = shipped.out_of_fold | {
+        "stages": [first], "training": first | {"weights": "{fold}/best.keras", "size": 192, "refit": 0.3}
+    }  # fmt: skip
+    one, other = (line for line in reproduction.commands(replace(shipped, out_of_fold=folds)) if " crossval " in line)
+    assert "--out runs/folds-1 " in one
+    assert "--size 96" in one
+    assert "--views" not in one
+    assert "--out runs/folds --weights 'runs/folds-1/{fold}/best.keras' --size 192" in other
+    assert other.endswith("--views 4")

@@ -11,13 +11,13 @@ import pandas as pd
 from skin_model.bundle import Manifest
 from skin_model.dataset import splits
 from skin_model.dataset.labels import class_indices, is_malignant
-from skin_model.errors import ConfigurationError
+from skin_model.errors import ConfigurationError, TrainingError
 from skin_model.evaluation import calibration, limits, metrics
 from skin_model.inference import Classifier
 from skin_model.patients import of_table
 from skin_model.recipe import TrainingConfig
 from skin_model.services import crossval, evaluation
-from skin_model.training.state import without_places
+from skin_model.training.state import lineage, without_places
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class OutOfFold:
 
     Attributes:
         told: their answers, each network's by its own temperature from the calibration part.
-        about: what a model says of it: images, lesions, views and the settings of the trainings.
+        about: what a model says of it: images, lesions, views, the settings of the trainings, and under "stages" those
+            of the cross-validations whose networks they started from, as far as known.
     """
 
     told: limits.Told
@@ -60,7 +61,18 @@ class OutOfFold:
             )
         lesions = splits.lesions(answered).to_numpy()
         about = {"images": len(labels), "lesions": len(set(lesions)), "views": views}
-        return cls(limits.Told(logs, labels, lesions), about | {"training": without_places(settings)})
+        stages = _stages(folder / min(found["folds"])) if "{fold}" in (settings.weights or "") else []
+        about |= {"stages": stages, "training": without_places(settings)}
+        return cls(limits.Told(logs, labels, lesions), about)
+
+
+def _stages(fold: Path) -> list[dict[str, Any]]:
+    """The settings of the trainings that a fold's started from, the first one first."""
+    try:
+        *earlier, _ = lineage(fold)
+    except TrainingError:  # one of them is gone; the card then says that it is not known
+        return []
+    return [without_places(run.config) for run in earlier]
 
 
 def calibrated(

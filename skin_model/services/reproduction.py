@@ -66,11 +66,7 @@ def commands(manifest: Manifest) -> list[str]:
         made.append(run)
     limits = ""
     if folds := manifest.out_of_fold:
-        settings = folds["training"]
-        if others := [settings[name] for name in ("weights", "teachers") if "{fold}" in (settings[name] or "")]:
-            lines.append(f"# runs/folds needs {' and '.join(others)}, of which is not told how to make them:")
-        options = f"{_options(settings)} --views {folds['views']}".strip()
-        lines.append(f"python -m skin_model crossval --data DATA --split SPLIT.csv --out runs/folds {options}")
+        lines += _crossvals([*folds.get("stages", ()), folds["training"]], folds["views"])
         limits = " --crossval runs/folds"
     note = f" --note {shlex.quote(manifest.note)}" if manifest.note else ""
     lines.append(
@@ -78,6 +74,25 @@ def commands(manifest: Manifest) -> list[str]:
         f"--sensitivity {manifest.target_sensitivity}{' --half' if manifest.half else ''}{limits}{note}"
     )
     lines.append("python -m skin_model evaluate --images DATA --labels DATA/HAM10000_metadata.csv --model MODEL")
+    return lines
+
+
+def _crossvals(stages: list[dict[str, Any]], views: int) -> list[str]:
+    """The commands of a cross-validation, runs/folds, and of those that it started from."""
+    lines: list[str] = []
+    before = ""
+    for number, stage in enumerate(stages, 1):
+        last = number == len(stages)
+        out = "runs/folds" if last else f"runs/folds-{number}"
+        unknown = [stage[name] for name in ("weights", "teachers") if "{fold}" in (stage[name] or "")]
+        if before:
+            unknown = [name for name in unknown if name != stage["weights"]]
+            stage = stage | {"weights": f"'{before}/{{fold}}/best.keras'"}
+        if unknown:
+            lines.append(f"# {out} needs {' and '.join(unknown)}, of which is not told how to make them:")
+        options = f"{_options(stage)}{f' --views {views}' if last else ''}".strip()
+        lines.append(f"python -m skin_model crossval --data DATA --split SPLIT.csv --out {out} {options}")
+        before = out
     return lines
 
 
