@@ -4,6 +4,7 @@ A split is a table `image_id, lesion_id, dx, part`, kept as CSV and used by ever
 """
 
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -95,8 +96,7 @@ def read(path: Path, *, leaky: bool = False) -> pd.DataFrame:
         raise DatasetError(f"The split {path} cannot be read ({error}). Give another file, {_MAKE_ONE}.") from error
     if absent := [column for column in COLUMNS if column not in raw]:
         raise DatasetError(f"The split {path} lacks the columns {', '.join(absent)}. It needs {', '.join(COLUMNS)}.")
-    split = raw[list(COLUMNS)].sort_values(["image_id", "part"], ignore_index=True)
-    split["lesion_id"] = split["lesion_id"].mask(split["lesion_id"] == "")
+    split = _table(raw)
     _refuse(path, "a part other than test, calibration, fold0 ...", split[~split["part"].str.fullmatch(_PART)])
     _refuse(path, f"a diagnosis other than {', '.join(CODES)}", split[~split["dx"].isin(CODES)])
     if leaky:
@@ -104,6 +104,17 @@ def read(path: Path, *, leaky: bool = False) -> pd.DataFrame:
     _refuse(path, "an image that has another row", split[split["image_id"].duplicated(keep=False)])
     parts = split.groupby(lesions(split))["part"].transform("nunique")
     _refuse(path, "a lesion that lies in two parts", split[parts > 1])
+    return split
+
+
+def read_text(text: str) -> pd.DataFrame:
+    """A split as CSV that was checked when it was kept."""
+    return _table(pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False))
+
+
+def _table(raw: pd.DataFrame) -> pd.DataFrame:
+    split = raw[list(COLUMNS)].sort_values(["image_id", "part"], ignore_index=True)
+    split["lesion_id"] = split["lesion_id"].mask(split["lesion_id"] == "")
     return split
 
 

@@ -13,8 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from skin_model import bundle, settings, tracking
 from skin_model.dataset import ham10000, splits
 from skin_model.errors import BundleError, DatasetError
@@ -64,7 +62,7 @@ def fold(order: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = crossval.fold(
             name=order["fold"],
             config=config,
-            table=splits.place(ham10000.read(data.folder).table, pd.read_csv(io.StringIO(data.split), dtype=str)),
+            table=splits.place(ham10000.read(data.folder).table, splits.read_text(data.split)),
             folder=folder,
             views=order["views"],
             train=lambda of_fold: durable.trained(me, telling, of_fold, data, folder, run),

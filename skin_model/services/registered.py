@@ -125,7 +125,7 @@ def register_demo(*, who: str, on_progress: OnProgress | None = None) -> DataSet
 def samples(*, data_set: DataSet, per_class: int = 4) -> dict[str, list[Path]]:
     """Class code -> some of its images, never of the test part."""
     table = ham10000.read(data_set.folder).table
-    rows = splits.place(table, pd.read_csv(io.StringIO(data_set.split), dtype=str))
+    rows = splits.place(table, splits.read_text(data_set.split))
     rows = rows[rows["part"] != "test"]
     return {code: list(rows.loc[rows["dx"] == code, "path"].iloc[:per_class]) for code in CODES}
 

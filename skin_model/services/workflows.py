@@ -1,6 +1,5 @@
 """What workers carry out: each function is one workflow, called with a plain order, and durable by its steps."""
 
-import io
 import json
 import tempfile
 import time
@@ -8,9 +7,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from skin_model import bundle, settings, tracking
+from skin_model.dataset import splits
 from skin_model.errors import BundleError
 from skin_model.jobs import queue, worker
 from skin_model.jobs.running import Running, step
@@ -99,10 +97,10 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
     with sentences(str(settings.load().home)):
         data = durable.data_set(order)
         champion, challenger = (Classifier(bundle.read(Path(order[name]))) for name in ("champion", "challenger"))
-        split = pd.read_csv(io.StringIO(data.split), dtype=str)
         found = comparing.compare(
-            champion=champion, challenger=challenger, data=data, split=split, on_progress=on_progress
-        )
+            champion=champion, challenger=challenger, data=data, split=splits.read_text(data.split),
+            on_progress=on_progress,
+        )  # fmt: skip
     return found.to_plain()
 
 
