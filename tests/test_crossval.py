@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import pooled as benchmark
 from skin_model import bundle, cli, files, imaging
 from skin_model.conversion import load_keras
 from skin_model.dataset import splits
@@ -335,6 +336,26 @@ def test_a_model_tells_the_cross_validation_that_its_folds_were_started_from(cro
     assert about["stages"] == [OutOfFold.read(crossed, split).about["training"]]
     shutil.rmtree(tmp_path / "on" / "fold0")
     assert OutOfFold.read(tmp_path / "on", split).about["stages"] == []
+
+
+def test_kept_answers_come_to_the_figures_of_the_cross_validation_and_so_does_their_mean(
+    crossed, drawn_data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(benchmark, "VIEWS", 1)
+    kept = tmp_path / "answers.csv.gz"
+
+    def printed(*arguments: object) -> list[str]:
+        given = ["--data", drawn_data, "--split", crossed / "split.csv", *arguments]
+        monkeypatch.setattr("sys.argv", ["pooled", *map(str, given)])
+        benchmark.main()
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    of_folder = printed(crossed, "--keep", kept)
+    found = json.loads((crossed / "crossval.json").read_text())
+    assert of_folder == [" ".join(" ".join(row).split()) for row in rows(found)]
+    auc = f"Macro AUC {found['pooled']['macro_auc']:.3f} "
+    assert any(line.startswith(auc) for line in printed(kept))
+    assert any(line.startswith(auc) for line in printed(kept, crossed))
 
 
 def test_limits_are_not_fitted_on_an_unfinished_cross_validation_or_one_of_another_split(
