@@ -33,7 +33,7 @@ NOT_FOR = """
 
 
 def show_model(summary: ModelSummary) -> None:
-    """The model in use and its figures on lesions it never saw, in words: those of a first answer, a picture alone."""
+    """The model in use and its figures on lesions kept out of its training: those of a first answer, of a picture."""
     report = summary.of_pictures_alone().evaluation
     st.header("The model in use, and how good it is", anchor=False)
     if report:
@@ -63,7 +63,7 @@ def show_figures(report: dict[str, Any], summary: ModelSummary) -> None:
     unit = (report.get("intervals") or {}).get("unit", "image")
     alone = ", each judged alone, as in a first answer" if summary.told_apart else ""
     st.markdown(
-        f"Trained on {summary.data}. Measured on {report['n']:,} test pictures of lesions it never learned from"
+        f"Trained on {summary.data}. Measured on {report['n']:,} test pictures of lesions kept out of its training"
         f"{alone}. In brackets: 95 % intervals, resampled by {unit}."
     )
     for column, (label, key, words, write) in zip(st.columns(4), cards, strict=True):

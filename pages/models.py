@@ -64,7 +64,7 @@ def show_figures(evaluation: dict[str, Any], details: dict[str, Any]) -> None:
             lines.append(f"| {name} |" + "".join(_cells(one, key) for one in measured.values()))
     st.markdown("\n".join(lines))
     first = " A first answer is of the picture alone." if alone else ""
-    st.caption(f"{evaluation['n']:,} images of lesions that it never learned from.{first}")
+    st.caption(f"{evaluation['n']:,} images of lesions kept out of its training.{first}")
 
 
 def _cells(evaluation: dict[str, Any], key: str) -> str:

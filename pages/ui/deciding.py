@@ -36,15 +36,15 @@ def deciding(shown: Shown) -> None:
             )
         st.markdown("\n".join(lines))
         known = f", {shown.known}" if shown.known else ""
-        st.caption(f"On test pictures of lesions that the model never saw{known}; in brackets 95 % intervals.")
+        st.caption(f"On test pictures of lesions kept out of the model's training{known}; in brackets 95 % intervals.")
         _own_terms(shown, points[0], learned)
         curve = shown.measured.details.get("curves", {}).get("decision")
         if curve:
             st.markdown(
                 "**Decision curve.** Net benefit of referring by this model, of referring every lesion and of "
-                "referring none: true referrals per lesion, less unneeded ones, which weigh the more the higher the "
+                "referring none: true referrals per picture, less unneeded ones, which weigh the more the higher the "
                 "threshold (at 10 %, nine of them as much as one true one). The highest line is the best policy at "
-                f"that threshold, where {100 * learned:.0f} of 100 lesions are malignant, as in the test part."
+                f"that threshold, where {100 * learned:.0f} of 100 pictures are malignant, as in the test part."
             )
             st.plotly_chart(charts.decision_curve(curve), key="decision-curve", theme=None,
                             config={"displayModeBar": False})  # fmt: skip
@@ -55,7 +55,7 @@ def _own_terms(shown: Shown, point: trust.OperatingPoint, learned: float) -> Non
     of_100_own = st.number_input(
         "Of 100 lesions that you photograph, how many are malignant?", 0.1, 99.0,
         remembered("prevalence", round(100 * learned, 1)), step=1.0, format="%.3g", key="prevalence",
-        help=f"In the test part {100 * learned:.0f} of 100 are.", width=420,
+        help=f"In the test part {100 * learned:.0f} of 100 pictures are.", width=420,
     )  # fmt: skip
     own = remember("prevalence", of_100_own) / 100
     positive, negative = point.predictive_values(own)

@@ -36,7 +36,7 @@ def _show_active(known: list[Job]) -> None:
             words, button = st.columns([5, 1], vertical_alignment="center")
             words.markdown(parts.title(job))
             if button.button("Cancel", key=f"cancel-{job.id}", width="stretch"):
-                past.act(orders.cancel, job, "Cancelled: it stops within a batch and keeps its best epoch.")
+                past.act(orders.cancel, job, "Cancelled: it stops soon; what was finished is kept.")
             if job.kind in plans.KINDS:
                 _show_parts(job, smoothing)
                 continue

@@ -97,7 +97,7 @@ def test_a_training_outlives_browser_and_server_and_every_browser_sees_the_same(
         until(lambda: len(queue.listed()) == 3, "two more jobs")
         assert [found.state for found in queue.listed()] == ["waiting", "waiting", "running"]
         one.locator(f".st-key-job-{job.id}").get_by_role("button", name="Cancel").click()
-        expect(one.get_by_text("Cancelled: it stops within a batch")).to_be_visible()
+        expect(one.get_by_text("Cancelled: it stops soon")).to_be_visible()
         until(lambda: queue.find(job.id).state == "cancelled", "the cancelling")
         for waiting in queue.listed(states=["waiting", "running"]):
             orders.cancel(job=waiting.id, who="ada")

@@ -242,7 +242,7 @@ def test_the_home_page_shows_how_good_a_first_answer_is_and_beside_it_what_knowi
     app = open_page("app.py")
     assert [metric.value for metric in app.metric[:2]] == ["88 of 100", "71 of 100"]
     text = words(app)
-    assert "1,432 test pictures of lesions it never learned from, each judged alone, as in a first answer" in text
+    assert "1,432 test pictures of lesions kept out of its training, each judged alone, as in a first answer" in text
     assert "(84 to 91) pictures of malignant" in text
     assert "With age, sex and site: 95 of 100 (92 to 97)" in text
     assert "Of 100 melanomas in the test part, 61 are named melanoma" in text
