@@ -19,6 +19,7 @@ HEADLINES = {
     "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
     "malignant.auc": "Malignant: AUC", "malignant.sensitivity": "Malignant: sensitivity",
     "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Melanoma: recall",
+    "referral.melanoma_recall": "Melanomas referred",
     "log_loss": "Log loss (less is better)", "ece": "Calibration error (less is better)",
 }  # fmt: skip
 MARKS = {registry.CHAMPION: "●", registry.CHALLENGER: "○", registry.RETIRED: "◍"}

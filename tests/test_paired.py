@@ -77,7 +77,8 @@ def test_that_no_melanoma_was_lost_of_so_few_does_not_prove_that_few_are(melanom
 def test_what_the_images_do_not_define_is_none(labels: np.ndarray, lesions: np.ndarray) -> None:
     benign = labels != MEL
     found = paired.compare(labels[benign], *(answers(s, 2, labels[benign]) for s in (0.3, 0.4)), lesions[benign])
-    assert found.pop("per_class.mel.recall") == dict.fromkeys(("first", "second", "difference", "interval"))
+    for key in ("per_class.mel.recall", "referral.melanoma_recall"):
+        assert found.pop(key) == dict.fromkeys(("first", "second", "difference", "interval"))
     assert all(figure["interval"] for figure in found.values())
 
 
@@ -100,6 +101,19 @@ def test_fewer_melanomas_found_outweighs_every_other_gain(labels: np.ndarray, le
     supported, sentence = paired.verdict(found, labels, lesions)
     assert supported is False
     assert "melanoma" in sentence
+
+
+def test_melanomas_no_longer_referred_outweigh_every_other_gain_even_if_they_are_named_as_before() -> None:
+    labels = np.repeat([MEL, CODES.index("bcc"), CODES.index("nv"), CODES.index("bkl")], [120, 400, 200, 200])
+    good, poor = 0.9 * np.eye(7)[labels] + 0.1 / 7, 0.9 * np.eye(7)[labels] + 0.1 / 7
+    poor[-60:] = 0.9 * np.eye(7)[MEL] + 0.1 / 7  # keratoses named melanoma
+    good[:20], poor[:20] = np.eye(7)[CODES.index("nv")], np.eye(7)[CODES.index("bcc")]
+    found = paired.compare(labels, Answer(poor, 0.5), Answer(good, 0.5), np.arange(len(labels)))
+    assert found["per_class.mel.recall"]["difference"] == 0
+    assert found["referral.melanoma_recall"]["difference"] == pytest.approx(-20 / 120)
+    supported, sentence = paired.verdict(found, labels, np.arange(len(labels)))
+    assert supported is False
+    assert "melanomas referred may be lower by more than 0.05" in sentence
 
 
 def test_too_few_lesions_carry_no_verdict(labels: np.ndarray) -> None:

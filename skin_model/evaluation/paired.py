@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from skin_model.evaluation import metrics, resampling
+from skin_model.evaluation.decisions import AtThreshold
+from skin_model.evaluation.scored import Scored
 from skin_model.evaluation.subgroups import ENOUGH, FACTORS, levels
 from skin_model.taxonomy import CODES, MALIGNANT_INDICES
 
@@ -19,12 +21,13 @@ HEADLINES = {
     "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
     "malignant.auc": "Malignant: AUC", "malignant.sensitivity": "Malignant: sensitivity",
     "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Melanoma: recall",
+    "referral.melanoma_recall": "Melanomas referred",
     "log_loss": "Log loss", "ece": "Expected calibration error",
 }  # fmt: skip
 CALIBRATION = ("log_loss", "ece")  # lower is better; told, but no reason to keep a model that finds less
 DECISIVE = ("balanced_accuracy", "macro_auc")  # one of these must be better by its whole interval
-MARGIN = 0.05  # by which melanoma recall and malignant sensitivity may be lower at the worst end of their intervals
-SAFE = ("per_class.mel.recall", "malignant.sensitivity")
+MARGIN = 0.05  # by which each of `SAFE` may be lower at the worst end of its interval
+SAFE = ("per_class.mel.recall", "referral.melanoma_recall", "malignant.sensitivity")
 FEWEST_LESIONS, FEWEST_MELANOMAS = 150, 15  # below, the interval of a recall is wider than anything one could decide on
 
 
@@ -51,7 +54,7 @@ def compare(
         Figure -> "first", "second", "difference" (second less first), "interval" ([low, high]); None for what the
         images do not define, as melanoma's recall without a melanoma.
     """
-    one, other = (metrics.sources(labels, answer.probabilities, answer.threshold) for answer in (first, second))
+    one, other = (_sources(labels, answer) for answer in (first, second))
     before, after = (resampling.all_figures(sources, np.ones((1, len(labels)))) for sources in (one, other))
     differences = resampling.Differences(one, other, HEADLINES)
     found = resampling.intervals([differences], len(labels), lesions, samples, seed=0)
@@ -64,6 +67,11 @@ def compare(
         }
         for key in HEADLINES
     }
+
+
+def _sources(labels: np.ndarray, answer: Answer) -> list[resampling.Figures]:
+    referral = AtThreshold(Scored.of(labels, answer.probabilities, None), answer.threshold, "referral")
+    return [*metrics.sources(labels, answer.probabilities, answer.threshold), referral]
 
 
 def worse_subgroups(
@@ -121,8 +129,8 @@ def verdict(found: dict[str, dict[str, Any]], labels: np.ndarray, lesions: np.nd
             "95 % interval.",
         )
     return True, (
-        f"The evidence supports promotion: {' and '.join(won)} better with the whole 95 % interval, melanoma recall "
-        f"and malignant sensitivity not lower by more than {MARGIN}."
+        f"The evidence supports promotion: {' and '.join(won)} better with the whole 95 % interval; melanomas "
+        f"named, melanomas referred and malignant sensitivity not lower by more than {MARGIN}."
     )
 
 

@@ -63,18 +63,18 @@ def _patients(patients: dict[str, Any] | None) -> list[Section]:
             "loss and calibration error are better where they are lower, the others where they are higher."
         )
         head = ("figure", "without", "with", "difference (95 % interval)")
-        found.append(
-            Section("What the patient's particulars change", (sentence,), head, _worth(worth, alone["evaluation"]))
-        )
+        found.append(Section("What the patient's particulars change", (sentence,), head, _worth(worth, alone)))
     return found
 
 
 def _worth(compared: dict[str, dict[str, Any]], alone: dict[str, Any]) -> Sequence[tuple[str, ...]]:
     """Rows of `paired.compare`: each figure without (with its interval) and with, and the signed difference."""
-    intervals, rows = alone.get("intervals") or {}, []
+    referred = alone["details"]["operating_points"]["sensitive"]["melanoma_recall"]["interval"]
+    intervals = (alone["evaluation"].get("intervals") or {}) | {"referral.melanoma_recall": referred}
+    rows = []
     for key, name in HEADLINES.items():
-        figure = compared[key]
-        if figure["difference"] is None:  # no such lesion among the images
+        figure = compared.get(key)  # models made before may lack it
+        if figure is None or figure["difference"] is None:  # no such lesion among the images
             continue
         without = with_interval({"value": figure["first"], "interval": intervals.get(key)})
         bounds = figure["interval"]
