@@ -16,12 +16,9 @@ from skin_model.services import orders, registered, registry
 from skin_model.taxonomy import BY_CODE
 
 HEADLINES = {
-    "balanced_accuracy": "Balanced accuracy", "macro_auc": "Macro AUC", "macro_f1": "Macro F1",
-    "malignant.auc": "Malignant: AUC", "malignant.sensitivity": "Malignant: sensitivity",
-    "malignant.specificity": "Malignant: specificity", "per_class.mel.recall": "Melanoma: recall",
-    "referral.melanoma_recall": "Melanomas referred",
-    "log_loss": "Log loss (less is better)", "ece": "Calibration error (less is better)",
-}  # fmt: skip
+    key: f"{name} (less is better)" if key in registry.LESS_IS_BETTER else name
+    for key, name in registry.HEADLINES.items()
+}
 MARKS = {registry.CHAMPION: "●", registry.CHALLENGER: "○", registry.RETIRED: "◍"}
 
 

@@ -14,11 +14,12 @@ from typing import Any
 from skin_model import bundle, settings, tracking
 from skin_model.entities import DataSet, Job, Promotion
 from skin_model.errors import BundleError, ConfigurationError, StoreError
-from skin_model.evaluation import truthfulness
+from skin_model.evaluation import paired, truthfulness
 from skin_model.jobs import keeper, queue
 from skin_model.services import workspace
 from skin_model.store import database, records
 
+HEADLINES, LESS_IS_BETTER = paired.HEADLINES, paired.CALIBRATION  # names of the figures of a comparison, by key
 CHAMPION, CHALLENGER, RETIRED = "champion", "challenger", "retired"
 log = logging.getLogger(__name__)
 
