@@ -3,7 +3,7 @@
 # ruff: noqa: E402  (the page is headed and the model loaded while the rest is imported, seconds on a cold server)
 from pages.ui.frame import begin_page, explain_failure
 
-state = begin_page("Analyse an image")
+state = begin_page("Analyse an image", takes_files=True)
 
 import logging
 from dataclasses import asdict, replace
@@ -30,8 +30,8 @@ ACCEPTED = "JPEG, PNG, TIFF, WebP, BMP or DICOM, up to 25 MB, shorter side at le
 UNEXPECTED = "Something went wrong inside this tool and nothing was judged. Try again; if it stays, tell your IT."
 
 
-def take_in(*, ready: bool) -> None:
-    """Offer the uploader and the examples, and judge what was given once the model is ready.
+def take_in() -> None:
+    """Offer the uploader and the examples, and judge what was given; a model that still loads is waited for.
 
     Each judged file gets a fresh uploader, so that the next one can be dropped at once.  Streamlit may break a run off
     at any of its calls to start another: the file is let go only once its answer is kept.
@@ -40,9 +40,10 @@ def take_in(*, ready: bool) -> None:
     round_ = view.setdefault("uploads", 0)
     upload = offer_next(round_) if "shown" in view or "withheld" in view else offer_first(round_)
     chosen: Example | None = view.get("chosen")
-    if not ready or (upload is None and chosen is None):
+    if upload is None and chosen is None:
         return
-    with st.spinner("Analysing …"):
+    waiting = "The model is still loading. Your picture will be analysed as soon as it is ready."
+    with st.spinner(waiting if state.status == "loading" else "Analysing …"):
         if upload is not None:
             judge(upload.name, upload.getvalue())
         elif chosen is not None:
@@ -84,9 +85,6 @@ def uploader(label: str, round_: int) -> UploadedFile | None:
     upload = st.file_uploader(label, key=f"upload-{round_}")
     with st.container(key="too-large"):  # shown by the style sheet once the browser has refused a file
         st.markdown("This file is larger than 25 MB and was not sent. Save the picture as a JPEG and drop it again.")
-    if state.status == "loading" and (upload is not None or st.session_state.get("chosen") is not None):
-        words = "The model is still loading. Your picture will be analysed as soon as it is ready."
-        st.info(words, icon=":material/hourglass_top:")
     return upload
 
 
@@ -232,7 +230,7 @@ def ask_patient(key: str, used: bool) -> Patient:
 
 if explain_failure(state):
     st.stop()
-take_in(ready=state.status == "ready")
+take_in()
 if "shown" in st.session_state:
     with st.container(key="result"):
         if st.session_state.asking:

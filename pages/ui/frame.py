@@ -90,11 +90,18 @@ body:has(.stFileChip[aria-invalid="true"]) :is(.st-key-result, .st-key-refused) 
 </style>"""
 
 
-def begin_page(title: str) -> ModelState:
+def begin_page(title: str, *, takes_files: bool = False) -> ModelState:
     """Configure and head a page; the first statement of every page after its imports.
 
+    Args:
+        title: its heading.
+        takes_files: the page has an uploader.  Streamlit loses a file that is handed over just as a run begins (the
+            upload address it has ready for the browser is cleared away with the last run's output), so such a page
+            does not run again without need.
+
     Returns:
-        Whether analyses are possible now.  While the model loads, the page runs again by itself once it has.
+        Whether analyses are possible now.  While the model loads, a page without uploader runs again by itself once
+        it has; one with an uploader only if the model failed.
     """
     st.set_page_config(
         page_title=f"{title} · {PRODUCT}",
@@ -111,7 +118,7 @@ def begin_page(title: str) -> ModelState:
         for page, label in MENU:
             st.page_link(page, label=label, width="content")
         if state.status == "loading":
-            _watch_loading()
+            _watch_loading(takes_files)
         else:
             _model_line(state)
     with st.container(key="disclaimer"):
@@ -131,10 +138,10 @@ def explain_failure(state: ModelState) -> bool:
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _watch_loading() -> None:
+def _watch_loading(takes_files: bool) -> None:
     """Ask again until the loading has ended; the page that then runs no longer asks."""
     state = workspace.model_state()
-    if state.status != "loading":
+    if state.status == "failed" or (state.status == "ready" and not takes_files):
         st.rerun()
     _model_line(state)
 

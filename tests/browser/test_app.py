@@ -20,6 +20,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Locator, Page, expect
 from pydicom.dataset import FileDataset, FileMetaDataset
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from skin_model import settings
 from skin_model.charts import display_copy
@@ -119,6 +120,28 @@ def test_each_page_opened_cold_by_its_own_address_comes_up_with_disclaimer_and_m
         expect(page.get_by_role("heading", level=1)).to_have_text(HEADINGS[address])
         expect(page.get_by_role("status").get_by_text("● Model")).to_be_visible()
         expect_no_fault(page)
+
+
+def test_the_uploader_is_left_alone_when_the_model_has_loaded_behind_it(
+    start_server: Callable[..., AbstractContextManager[str]], visit: Visit
+) -> None:
+    """A file handed over just as a run of the page begins would be lost without a word."""
+    ended: list[int] = []  # how each run ended, of the page and of parts of it
+
+    def keep_runs(frame: bytes | str) -> None:
+        message = ForwardMsg.FromString(frame) if isinstance(frame, bytes) else ForwardMsg()
+        if message.WhichOneof("type") == "script_finished":
+            ended.append(message.script_finished)
+
+    with start_server() as server:
+        page = visit(f"{server}/_stcore/health")
+        page.on("websocket", lambda socket: socket.on("framereceived", keep_runs))
+        page.goto(f"{server}/analyse")
+        expect(page.get_by_role("status").get_by_text("● Model")).to_be_visible()
+        expect_settled(page)
+        assert ended.count(ForwardMsg.FINISHED_SUCCESSFULLY) == 1
+        give(page, settings.ASSETS / "examples" / "mel-1.jpg")
+        map_of(page, "mel-1.jpg")
 
 
 def test_a_damaged_model_is_explained_and_offers_no_analysis_until_it_is_restored(

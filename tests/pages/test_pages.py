@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -348,27 +349,46 @@ def test_a_bad_file_after_a_good_one_takes_the_earlier_result_off_the_page(servi
     assert "operating point" in words(app)
 
 
-def test_a_picture_given_while_the_model_loads_is_analysed_once_it_is_ready(services: Services) -> None:
-    services.state = ModelState("loading")
-    app = upload(open_page("pages/analyse.py"), picture())
-    assert "as soon as it is ready" in words(app)
-    assert not services.analysed
-    services.state = ModelState("ready", summary=SUMMARY)
-    app.run()
+@pytest.fixture
+def waited(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A model that loads for as long as nobody waits for it; what the page says beside each wait."""
+    services.state, ready = ModelState("loading"), services.state
+    analyse, told = services.analyse, []
+
+    def analyse_once_loaded(*, data: bytes) -> Analysis:
+        services.state = ready
+        return analyse(data=data)
+
+    def spinner(text: str) -> AbstractContextManager[None]:
+        told.append(text)
+        return nullcontext()
+
+    monkeypatch.setattr(analysis_service, "analyse", analyse_once_loaded)
+    monkeypatch.setattr(st, "spinner", spinner)
+    return told
+
+
+def test_a_picture_given_while_the_model_loads_is_analysed_once_it_is_ready(
+    services: Services, waited: list[str]
+) -> None:
+    app = open_page("pages/analyse.py")
+    assert not waited
+    app = upload(app, picture())
+    assert "still loading" in waited[0]
     assert len(services.analysed) == 1
     assert "operating point" in words(app)
+    upload(app, picture(shade=60))
+    assert "loading" not in waited[1]
 
 
-def test_an_example_chosen_while_the_model_loads_is_judged_once_it_is_ready(services: Services, tmp_path: Path) -> None:
+def test_an_example_chosen_while_the_model_loads_is_judged_once_it_is_ready(
+    services: Services, waited: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "first.png").write_bytes(picture())
     services.examples = [Example("first", tmp_path / "first.png", "vasc", synthetic=True)]
-    services.state, ready = ModelState("loading"), services.state
     app = open_page("pages/analyse.py")
     app.button(key="example-1").click().run()
-    assert "still loading" in words(app)
-    assert not services.analysed
-    services.state = ready
-    app.run()
+    assert "still loading" in waited[0]
     assert len(services.analysed) == 1
     assert "operating point" in words(app)
 
