@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -27,7 +26,6 @@ from skin_model.inference import Classifier
 from skin_model.recipe import TrainingConfig
 from skin_model.services import models, training
 from skin_model.taxonomy import CODES
-from skin_model.training.state import read_state
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -147,30 +145,30 @@ def copied(made: Bundle, tmp_path: Path) -> Callable[[], Path]:
     return copy
 
 
+# A command of ours that sends itself SIGKILL just before a file is put in its place.
+KILLED = """
+import os, signal, sys
+from skin_model import cli
+
+def look(event, given):
+    if event == "os.rename" and os.fspath(given[1]) == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(look)
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
 @pytest.fixture(scope="session")
 def kill_command() -> Callable[..., None]:
-    """Runs a command of ours and sends it SIGKILL once the training in `folder` has finished its first epoch."""
+    """Runs a command of ours that is killed in the second epoch of the training in `folder`."""
 
     def kill(arguments: list[str], folder: Path) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "skin_model", *arguments],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        try:
-            while process.poll() is None and not _epochs_in(folder):
-                time.sleep(0.005)
-        finally:
-            process.kill()
-            _, complaint = process.communicate()
-        assert process.returncode == -signal.SIGKILL, complaint.decode()
+        command = [sys.executable, "-c", KILLED, str(folder / "checkpoint-0002.keras"), *arguments]
+        ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
 
     return kill
-
-
-def _epochs_in(folder: Path) -> int:
-    return read_state(folder).epoch if (folder / "run.json").exists() else 0
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,7 @@ def test_a_killed_cross_validation_goes_on_to_the_answers_of_an_undisturbed_one(
     out = tmp_path / "killed"
     arguments = ["crossval", f"--data={drawn_data}", f"--split={split_file}", f"--out={out}", *options(config)]
     kill_command(arguments, out / "fold1")
-    assert 1 <= read_state(out / "fold1").epoch < config.epochs
+    assert read_state(out / "fold1").epoch == 1
     assert not (out / "oof.csv").exists()
     finished = {path: path.stat().st_mtime_ns for path in (out / "fold0").iterdir()}
 

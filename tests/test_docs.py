@@ -43,8 +43,9 @@ def test_every_setting_is_in_the_readme() -> None:
 
 @pytest.mark.parametrize("module", sorted(p.name for p in (ROOT / "skin_model").iterdir() if p.name[0] not in "_."))
 def test_every_room_is_in_the_readme(module: str) -> None:
-    architecture = README.split("## Architecture")[1].split("## Speed")[0]
-    assert re.search(rf"\b{module.removesuffix('.py')}\b", architecture)
+    rooms = README.split("## Architecture")[1].split("```")[1]
+    name, suffix, _ = module.partition(".py")
+    assert re.search(rf"\b{name}\b" if suffix else rf"\b{name}/", rooms)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))

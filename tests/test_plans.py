@@ -119,6 +119,7 @@ def test_a_cross_validation_answers_each_lesion_by_the_network_that_did_not_lear
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("one_worker")  # which reads what is deleted here
 def test_a_deleted_cross_validation_takes_its_folds_along_and_says_who(place: Place, crossed: Job) -> None:
     copy = [part.id for part in plans.parts(job=crossed.id)]
     assert all((place.home / "runs" / part).is_dir() for part in copy)

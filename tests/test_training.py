@@ -147,7 +147,7 @@ def test_a_killed_training_goes_on_to_the_figures_of_an_undisturbed_one(
     arguments = ["train", f"--data={drawn_data}", f"--out={folder}", f"--split={split_file}", *options]
     kill_command(arguments, folder)
     killed = run.read_state(folder)
-    assert 1 <= killed.epoch < tiny.epochs
+    assert killed.epoch == 1
 
     assert cli.main([*arguments, "--resume"]) == 0
 

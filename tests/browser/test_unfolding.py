@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import skimage.data
 from playwright.sync_api import Page, expect
 from test_app import expect_no_fault, expect_no_sideways_scroll, expect_settled, give, map_of
 
 from skin_model import settings
 
+pytestmark = pytest.mark.timeout(900)
 Visit = Callable[..., Page]
 LESION = settings.ASSETS / "examples" / "mel-1.jpg"
 LETTER = Path(skimage.data.__file__).parent / "page.png"
@@ -28,8 +30,8 @@ def test_everything_that_unfolds_fits_a_telephone_and_needs_no_mouse(server: str
         unfolding.locator("summary").focus()
         page.keyboard.press("Enter")
         expect(unfolding).to_have_attribute("open", "")
-        expect_settled(page)
         expect(unfolding.locator("p, table").nth(1)).to_be_visible()
+        expect_settled(page)
         expect_no_sideways_scroll(page)
     page.get_by_role("button", name="Judge flipped and turned views").click()
     expect(page.locator("body")).to_contain_text("Of 8 views, flipped and turned,")
