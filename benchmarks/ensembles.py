@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     options = parser.parse_args()
+    if len({run.resolve() for run in options.runs}) < len(options.runs):
+        sys.exit("A run is named twice.")
     folds = {(read_state(run).split, read_state(run).config.validation) for run in options.runs}
     if len(folds) > 1:
         sys.exit("The runs keep different folds apart: no picture is new to all of them.")
@@ -37,7 +39,7 @@ def main() -> None:
     labels = class_indices(table["dx"])
     print(f"{len(table)} images of {part}, {VIEWS} views")
     print("balanced accuracy  macro AUC  macro F1  log loss  malignant AUC")
-    logits = {run.name: answers(run, table, VIEWS, lambda *_: None) for run in options.runs}
+    logits = {str(run): answers(run, table, VIEWS, lambda *_: None) for run in options.runs}
     for name, values in {**logits, "all": np.mean(list(logits.values()), axis=0)}.items():
         p = calibration.softmax(values, calibration.fit_temperature(values, labels))
         s = metrics.score(labels, p, threshold=0.5)

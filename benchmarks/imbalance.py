@@ -44,6 +44,8 @@ def main() -> None:
     kept = read_state(runs[0]).config.balance
     if read_state(runs[0]).config.refit:
         sys.exit("The last layers of these networks are fitted anew already. Give a cross-validation without --refit.")
+    if kept not in KINDS:
+        sys.exit(f"These networks were trained with {kept}; give a cross-validation with one of {', '.join(KINDS)}.")
     found = {kind: [refitted(run, kind, options.penalty, options.data, table) for run in runs] for kind in KINDS}
     by_fold = {kind: [figures(*of_fold) for of_fold in folds] for kind, folds in found.items()}
     print(f"{len(runs)} folds, networks trained with {kept}")

@@ -1,12 +1,14 @@
 """What the quality gate finds on good and on spoiled pictures, and what becomes of the network's answers meanwhile.
 
-    python -m benchmarks.quality --data ../shared/data/ham10000 --split ../shared/data/ham10000_split.csv
+    python -m benchmarks.quality --data ../shared/data/ham10000 --split ../shared/data/ham10000_split.csv --model MODEL
 
 The limits in `skin_model/quality.py` were set on these tables: one picture of each of `--lesions` lesions of the
-validation fold, which chose the network's best epoch and taught it nothing.  The test part is not touched.
+validation fold of a model that left one out, which chose its best epoch and taught it nothing.  The test part is not
+touched.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,8 @@ def main() -> None:
     options = parser.parse_args()
     classifier = Classifier(bundle.read(options.model))
     table = _chosen(options.data, options.split, classifier.manifest.data["validation"], options.lesions)
+    if table.empty:
+        sys.exit("This model was trained on all folds: no picture is left to look at. Name another with --model.")
     pictures = [imaging.read(path).pixels for path in table["path"]]
     good = [_square(pixels, classifier.manifest.size) for pixels in pictures]
     _print_measures(good)

@@ -33,11 +33,11 @@ def halve(model: Any) -> None:
     already to values between those of float16.  So the convolution takes over the factor by which the normalisation
     multiplies, up to its sign; in training, which normalises anew, the network behaves much as before.
     """
-    from keras import layers
+    from keras import activations, layers
 
     for norm in (layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)):
         before = norm.input._keras_history.operation
-        if isinstance(before, layers.Conv2D | layers.DepthwiseConv2D) and not before.use_bias:
+        if isinstance(before, layers.Conv2D | layers.DepthwiseConv2D) and before.activation is activations.linear:
             _hand_over(norm, before)
     for layer in model.layers:
         layer.set_weights([_rounded(weights) if weights.ndim > 1 else weights for weights in layer.get_weights()])
@@ -48,11 +48,12 @@ def _hand_over(norm: Any, convolution: Any) -> None:
     from keras import layers
 
     gamma, beta, mean, variance = norm.get_weights()
-    (kernel,) = convolution.get_weights()
+    kernel, *bias = convolution.get_weights()
+    mean = mean - sum(bias)  # added before the normalisation or taken off its mean, it is the same
     factor = np.maximum(np.abs(gamma), 1.001 * np.sqrt(norm.epsilon))  # else its variance would be below zero
     scale = factor / np.sqrt(variance + norm.epsilon)
     of_kernel = kernel.shape[-2:] if isinstance(convolution, layers.DepthwiseConv2D) else kernel.shape[-1:]
-    convolution.set_weights([kernel * scale.reshape(of_kernel)])
+    convolution.set_weights([kernel * scale.reshape(of_kernel), *(np.zeros_like(each) for each in bias)])
     added = _rounded(beta - gamma / factor * mean * scale)
     mean = np.where(np.abs(gamma) < factor, mean * scale, (beta - added) * np.sign(gamma))
     norm.set_weights([gamma, beta, mean, factor**2 - norm.epsilon])

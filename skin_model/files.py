@@ -1,5 +1,6 @@
 """Files that are whole or not there, and folders that one process has for itself."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -11,7 +12,19 @@ from skin_model.errors import BusyError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; it becomes `path` by one rename, or is removed where the block failed."""
+    """Yield a name beside `path` to write to; it becomes `path` by one rename, or is removed where the block failed.
+
+    A link stays one, with what it leads to renamed to; a device or a pipe is written to directly.
+
+    Raises:
+        IsADirectoryError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     partial = path.with_name("partial." + path.name)  # in front: Keras goes by the suffix
     try:
         yield partial

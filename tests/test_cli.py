@@ -1,8 +1,10 @@
 """The command line: what it accepts, prints and returns."""
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -100,6 +102,8 @@ def test_an_error_is_one_sentence_with_status_2_and_no_traceback():
         ("evaluate --images {data} --labels nowhere.csv --model {model}", "no file nowhere.csv"),
         ("evaluate --images {data} --labels {labels} --model {model} --json nowhere/report.json", "Name another place"),
         ("evaluate --images {data} --labels {labels} --model {model} --report {split}", "Name another place"),
+        ("evaluate --images {data} --labels {labels} --model nowhere --json {empty}", "empty: Is a directory. Name"),
+        ("predict {data} --model nowhere --json {empty}", "empty: Is a directory. Name another place"),
         ("evaluate --images {data} --labels {labels} --model {model} --corruptions", "add --report DIR"),
         ("predict {empty} --model {model}", "No image was found"),
         ("predict {data} --model {data}", "There is no model in"),
@@ -294,6 +298,23 @@ def test_fewer_folds_divide_a_data_set_with_few_lesions(tmp_path, capsys):
     assert not (tmp_path / "train").exists()
     assert cli.main(["dataset", "split", str(data), str(file), "--folds", "2"]) == 0
     assert set(splits.read(file)["part"]) == {"test", "calibration", "fold0", "fold1"}
+
+
+def test_json_is_written_through_a_link_and_into_a_pipe(made, drawn_data, tmp_path):
+    picture = next(drawn_data.rglob("*.jpg"))
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "answers.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "far" / "answers.json")
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        piped = pool.submit((tmp_path / "pipe").read_text)
+        for name in ("link.json", "pipe"):
+            assert cli.main(["predict", str(picture), f"--model={made.folder}", f"--json={tmp_path / name}"]) == 0
+        said = json.loads(piped.result(timeout=60))
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "far" / "answers.json").read_text()) == said
+    assert [answer["image"] for answer in said] == [str(picture)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "link.json", "pipe"]
 
 
 def test_evaluate_prints_its_figures_and_writes_the_same_as_json(made, drawn_data, parts, tmp_path, capsys):

@@ -171,6 +171,25 @@ def test_a_fold_that_is_done_later_joins_those_before_it(crossed, drawn_data, co
     assert (out / "oof.csv").read_bytes() == (crossed / "oof.csv").read_bytes()
 
 
+def test_folds_done_later_answer_with_as_many_views_or_are_refused(crossed, drawn_data, config, tmp_path):
+    out = tmp_path / "two views"
+    shutil.copytree(crossed, out, ignore=shutil.ignore_patterns("fold1", "answers-1.csv"))
+    first = crossval(data=drawn_data, out=out, config=config, folds=(0,), views=2, resume=True)
+    assert first["views"] == 2
+    shutil.copytree(crossed / "fold1", out / "fold1")
+    (out / "fold1" / "answers-1.csv").unlink()
+    before = (out / "crossval.json").read_bytes()
+    with pytest.raises(TrainingError, match=r"fold0 in .* answered with another number of views.* Leave --views"):
+        crossval(data=drawn_data, out=out, config=config, folds=(1,), views=1, resume=True)
+    assert (out / "crossval.json").read_bytes() == before
+
+    both = crossval(data=drawn_data, out=out, config=config, folds=(1,), resume=True)
+
+    assert (both["views"], list(both["folds"])) == (2, FOLDS)
+    anew = crossval(data=drawn_data, out=out, config=config, views=1, resume=True)
+    assert anew == json.loads((crossed / "crossval.json").read_text())
+
+
 def test_two_cross_validations_never_share_a_folder(drawn_data, split_file, config, tmp_path):
     (tmp_path / "note.txt").write_text("of the other one")
     with files.held(tmp_path), pytest.raises(BusyError):

@@ -9,7 +9,7 @@ from test_explain_methods import HEARD, PATCH, SIZE, planted
 
 from skin_model import bundle, cli
 from skin_model.conversion import load_keras
-from skin_model.errors import ConfigurationError, DatasetError
+from skin_model.errors import BusyError, ConfigurationError, DatasetError
 from skin_model.evaluation import faithfulness, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
@@ -178,6 +178,16 @@ def test_pictures_noted_without_slow_methods_are_measured_again_where_these_are_
     assert noted(1) == [None, whole, None, fast, fast]
     assert noted(2) == [None, whole, None]
     assert noted(1) == [None, whole, None], "what was dropped is no longer in the file"
+
+
+def test_two_checks_never_write_to_one_file(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    with explanation_check._Rows(file, {"seed": 0}, 1) as rows:
+        rows.add({"gradcam": {"insertion": 0.5}})
+        with pytest.raises(BusyError, match=r"Another check is writing to .*rows\.jsonl"):
+            explanation_check._Rows(file, {"seed": 0}, 1).__enter__()
+        rows.add(None)
+    assert len(file.read_text().splitlines()) == 3
 
 
 def test_every_fast_method_gets_every_figure_with_its_interval_and_a_verdict(checked):

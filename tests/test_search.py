@@ -94,6 +94,33 @@ def test_a_trial_below_the_median_of_the_earlier_ones_is_stopped_before_its_last
     assert found.history["state"].tolist()[:bad] == ["complete"] * bad
 
 
+def test_a_trial_that_is_bad_only_in_its_last_epoch_is_not_stopped_before_its_last_layer_is_fitted(look, tiny):
+    bad, stopped = 5, []
+
+    def figure(config: TrainingConfig, epoch: int) -> float:
+        return 0.2 if len(stepwise.trained) == bad + 1 and epoch == tiny.epochs else 0.8 + epoch / 100
+
+    class Refitted(Stepwise):
+        def __call__(self, *, on_batch, **given):
+            state = super().__call__(on_batch=on_batch, **given)
+            stopped.append(on_batch(0, 1, 1, 0.0))  # as while the last layer is fitted
+            return state
+
+    stepwise = Refitted(figure)
+    found = look(stepwise, trials=bad + 1)
+    assert stopped == [False] * (bad + 1)
+    assert found.history["state"].tolist() == ["complete"] * (bad + 1)
+
+
+def test_a_history_that_a_kill_left_a_trial_short_is_mended(look, tmp_path):
+    look(Stepwise(by_dropout), trials=2)
+    file = tmp_path / "search" / "trials.csv"
+    whole = file.read_text()
+    file.write_text("".join(whole.splitlines(keepends=True)[:2]))
+    look(Stepwise(by_dropout), trials=2, resume=True)
+    assert file.read_text() == whole
+
+
 def test_a_loss_is_searched_for_its_minimum(look, tiny):
     falling = Stepwise(lambda config, epoch: 2 - config.dropout - epoch / 100)
     found = look(falling, config=replace(tiny, monitor="loss"), trials=4)

@@ -48,6 +48,12 @@ def test_training_stops_after_patience_epochs_without_a_better_figure():
     assert (stopped.finished, stopped.best_epoch, stopped.epoch) == (True, 2, 5)
 
 
+def test_patience_begins_once_the_whole_network_learns():
+    state = follow([0.5, 0.4, 0.4, 0.4], patience=2, weights="imagenet", freeze_epochs=3)
+    assert not state.finished
+    assert state.after(record(5, val_balanced_accuracy=0.4)).finished
+
+
 def test_a_better_figure_starts_patience_afresh():
     state = follow([0.5, 0.4, 0.6, 0.5], patience=2)
     assert (state.finished, state.best_epoch) == (False, 3)
@@ -543,6 +549,17 @@ def test_weights_of_unknown_training_or_another_split_are_refused(tmp_path):
     state.write_state(run.RunState(old, "another split", finished=True), tmp_path / "old")
     with pytest.raises(TrainingError, match=r"trained on another split.*test lesions"):
         state.ancestors(new, "split")
+
+
+def test_weights_that_take_the_patient_in_another_order_are_refused(tmp_path):
+    (tmp_path / "best.keras").touch()
+    first = TrainingConfig(metadata="age,sex,localization", validation="fold0")
+    state.write_state(run.RunState(first, "split", finished=True), tmp_path)
+    new = replace(first, weights=str(tmp_path / "best.keras"))
+    assert state.ancestors(new, "split")
+    assert state.ancestors(replace(new, metadata=""), "split")
+    with pytest.raises(ConfigurationError, match=r"trained with --metadata age,sex,localization\. Give the same"):
+        state.ancestors(replace(new, metadata="sex,age,localization"), "split")
 
 
 @pytest.mark.parametrize(

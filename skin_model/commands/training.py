@@ -28,7 +28,7 @@ def add_crossval(parser: argparse.ArgumentParser) -> None:
     _add_places(parser, "gets fold0, fold1 ..., oof.csv and crossval.json", "keep finished folds, go on with the rest")
     parser.add_argument("--folds", type=_numbers, default=(), metavar="K,K,...", help="folds to do (default: all)")
     parser.add_argument(
-        "--views", type=int, default=1, choices=(1, 2, 4, 8), help="views averaged per answer (default 1)"
+        "--views", type=int, choices=(1, 2, 4, 8), help="views averaged per answer (default: as before, at first 1)"
     )
     _add_guard(parser)
     _add_settings(parser, [name for name in _SETTINGS if name != "validation"])

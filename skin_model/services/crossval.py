@@ -46,7 +46,7 @@ def crossval(
     config: TrainingConfig,
     split: Path | None = None,
     folds: tuple[int, ...] = (),
-    views: int = 1,
+    views: int | None = None,
     resume: bool = False,
     guard: bool = True,
     watch: Watch | None = None,
@@ -60,7 +60,8 @@ def crossval(
             and `teachers` stands for its name.
         split: a split table; by default one is drawn from the configuration's seed.
         folds: numbers of the folds to do; all by default.
-        views: flipped and turned views to average per answer.
+        views: flipped and turned views to average per answer; by default as many as for the folds answered before,
+            at first one.
         resume: keep finished folds and go on with a broken one.
         guard: refuse a split that leaks; off only to measure what a leak does.
         watch: told of progress.
@@ -74,9 +75,10 @@ def crossval(
     """
     watch = watch or Watch()
     wanted = tuple(f"fold{k}" for k in sorted(set(folds)))
-    check_settings(config, views)
+    check_settings(config, views or 1)
     with files.held(out):
         begun = _begun(out, wanted, resume)
+        views = _views(out, begun, wanted, views)
         shared = runs.share(
             data=data, out=out, split=split, seed=config.seed, started=bool(begun), guard=guard, watch=watch
         )  # fmt: skip
@@ -188,6 +190,19 @@ def _begun(out: Path, wanted: tuple[str, ...], resume: bool) -> list[str]:
             "or name a new folder."
         )
     return begun
+
+
+def _views(out: Path, begun: list[str], wanted: tuple[str, ...], asked: int | None) -> int:
+    """How many views to average; refuses to leave folds behind that were answered with other views."""
+    answered = {name: [int(path.stem.split("-")[1]) for path in (out / name).glob("answers-*.csv")] for name in begun}
+    views = asked or max((number for numbers in answered.values() for number in numbers), default=1)
+    left = [name for name, numbers in answered.items() if numbers and views not in numbers and name not in wanted]
+    if wanted and left:
+        raise TrainingError(
+            f"{', '.join(left)} in {out} answered with another number of views than {views}, and could not be pooled "
+            "with these folds. Leave --views out, or --folds to have all of them answer anew."
+        )
+    return views
 
 
 def check_settings(config: TrainingConfig, views: int) -> None:

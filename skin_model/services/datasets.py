@@ -64,11 +64,11 @@ def find_lookalikes(
     if file.exists():
         raise DatasetError(f"{file} exists and may hold a review. Name another file, or remove it.")
     table = ham10000.read(folder).table
-    on_stage("asking the model for embeddings")
-    embeddings = _embeddings(classifier, table, on_progress)
-    listed = lookalikes.find(table, embeddings, on_stage=on_stage, on_progress=on_progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(file) as partial:
+        on_stage("asking the model for embeddings")
+        embeddings = _embeddings(classifier, table, on_progress)
+        listed = lookalikes.find(table, embeddings, on_stage=on_stage, on_progress=on_progress)
         listed.to_csv(partial, index=False, lineterminator="\n")
     return listed
 

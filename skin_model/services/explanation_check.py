@@ -1,5 +1,6 @@
 """Measure a model's explanations on pictures it has never met: do they show what decides?"""
 
+import fcntl
 import json
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from skin_model import bundle, conversion
 from skin_model.bundle import Bundle
 from skin_model.dataset import ham10000
 from skin_model.dataset.splits import lesions
-from skin_model.errors import ConfigurationError, DatasetError
+from skin_model.errors import BusyError, ConfigurationError, DatasetError
 from skin_model.evaluation import faithfulness, localisation, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
@@ -112,6 +113,11 @@ class _Rows:
         if self.path is None:
             return self
         self._file = self.path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise BusyError(f"Another check is writing to {self.path}. Wait for it, or name another file.") from error
         try:
             self._file.seek(0)
             whole = [line for line in self._file if line.endswith("\n")]  # a kill may have cut the last one

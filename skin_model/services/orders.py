@@ -10,7 +10,7 @@ from typing import Any
 from skin_model import bundle, files, settings
 from skin_model.bundle import Manifest
 from skin_model.entities import DataSet, Job
-from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.errors import ConfigurationError, JobError, TrainingError
 from skin_model.inference import VIEWS
 from skin_model.jobs import keeper, queue
 from skin_model.networks import NETWORKS
@@ -216,7 +216,9 @@ def history(*, job: str) -> list[EpochRecord]:
 
 
 def cancel(*, job: str, who: str) -> None:
-    """Stop a job within a batch; its best epoch is kept.  Raises JobError where it is over."""
+    """Stop a job within a batch; its best epoch is kept.  Raises JobError where it is over, or as good as over."""
+    if queue.steps(job, "register"):
+        raise JobError("This training has registered its model already; there is nothing to cancel.")
     queue.cancel(job)
     _note(who, "cancel job", job)
 

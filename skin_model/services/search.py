@@ -85,9 +85,14 @@ def search(
                 watch.run(f"trial {trial.number}", number, trials)
                 _run(trial, data, out, study.settings(config, trial.params), watch)
                 runs.release()
-                with files.whole(out / "trials.csv") as partial:
-                    study.history(known, config).to_csv(partial, index=False)
+                _note(known, config, out)
+            _note(known, config, out)  # a kill may have come between a trial's end and its line
             return best(known, config)
+
+
+def _note(known: "optuna.Study", config: TrainingConfig, out: Path) -> None:
+    with files.whole(out / "trials.csv") as partial:
+        study.history(known, config).to_csv(partial, index=False)
 
 
 def command_line(found: Found, data: Path, out: Path) -> str:
@@ -149,6 +154,8 @@ def _run(trial: "optuna.Trial", data: Path, out: Path, config: TrainingConfig, w
 def run_trial(trial: "optuna.Trial", folder: Path, monitor: str, train: Train) -> None:
     """Train for a trial, and tell its study what came of it; one below the median of the others is ended early.
 
+    One whose epochs are all trained is not, as its last layer may still have to be fitted anew.
+
     Args:
         trial: a running one.
         folder: of its run, begun before or not.
@@ -163,12 +170,12 @@ def run_trial(trial: "optuna.Trial", folder: Path, monitor: str, train: Train) -
     if begun := (folder / "run.json").exists():
         for record in read_state(folder).history:  # what a kill left unreported
             _report(trial, record, monitor)
-    pruned = begun and trial.should_prune()
+    pruned = begun and not read_state(folder).finished and trial.should_prune()
 
     def on_epoch(record: EpochRecord, best: bool) -> None:
         nonlocal pruned
         _report(trial, record, monitor)
-        pruned = trial.should_prune()
+        pruned = not read_state(folder).finished and trial.should_prune()
 
     try:
         state = train(lambda: pruned, on_epoch)

@@ -57,7 +57,8 @@ class RunState:
             return replace(self, history=(*self.history, record), best_epoch=record.epoch, finished=finished)
         best = max((score(r, config.monitor) for r in self.history), default=-np.inf)
         best_epoch = record.epoch if score(record, config.monitor) > best else self.best_epoch
-        stop = record.epoch >= config.epochs or record.epoch - best_epoch >= config.patience
+        waited = record.epoch - max(best_epoch, config.freeze_epochs)  # none of the frozen ones: the most is to come
+        stop = record.epoch >= config.epochs or waited >= config.patience
         return replace(self, history=(*self.history, record), best_epoch=best_epoch, finished=stop)
 
 
@@ -122,9 +123,18 @@ def ancestors(config: TrainingConfig, split: str) -> list[RunState]:
 
     Raises:
         TrainingError: as `lineage` does.
-        ConfigurationError: the weights were learned from lesions of the fold that is to measure the training.
+        ConfigurationError: the weights were learned from lesions of the fold that is to measure the training, or with
+            another order of the patient's columns.
     """
-    return [run for file in networks.trained_files(config.weights) for run in _origin(file, config.validation, split)]
+    found: list[RunState] = []
+    for file in networks.trained_files(config.weights):
+        found += _origin(file, config.validation, split)
+        learned = found[-1].config
+        if learned.columns and config.columns and learned.columns != config.columns:
+            raise ConfigurationError(
+                f"{file} was trained with --metadata {learned.metadata}. Give the same columns in the same order."
+            )
+    return found
 
 
 def lineage_folders(folder: Path) -> list[Path]:
