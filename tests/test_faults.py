@@ -139,6 +139,15 @@ def test_a_job_cancelled_while_waiting_starting_or_evaluating_leaves_nothing_and
 
 
 @pytest.mark.timeout(900)
+def test_a_job_deleted_as_soon_as_it_was_cancelled_ends_in_mlflow_too(start: Callable[..., str]) -> None:
+    job = start(epochs=50)
+    until(lambda: orders.history(job=job), "an epoch")
+    orders.cancel(job=job, who="ben")
+    orders.delete(job=job, who="ben")
+    until(lambda: in_mlflow(job) == "KILLED", "MLflow's word")
+
+
+@pytest.mark.timeout(900)
 def test_a_job_cancelled_while_its_model_is_registered_is_done_or_leaves_no_model(
     start: Callable[..., str], home: Path
 ) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +15,12 @@ from skin_model.bundle import Bundle
 from skin_model.entities import DataSet
 from skin_model.errors import ConfigurationError, DatasetError, JobError, StoreError, TrainingError
 from skin_model.jobs import keeper, queue, worker
+from skin_model.jobs.running import Running
 from skin_model.recipe import EpochRecord, TrainingConfig
-from skin_model.services import models, orders, plans, registered, registry, reproduction, training, workspace
+from skin_model.services import durable, models, orders, plans, registered, registry, reproduction, training, workspace
+from skin_model.services.telling import Telling
 from skin_model.store import database, records
+from skin_model.training.run import OnEpoch
 from skin_model.training.state import RunState, lineage, lineage_folders, write_state
 
 FIGURES = [field.name for field in fields(EpochRecord) if field.name != "seconds"]
@@ -179,6 +182,67 @@ def test_a_split_that_cannot_be_found_is_refused_in_a_sentence(data_set: DataSet
     with pytest.raises(DatasetError) as caught:
         registered.register(folder=data_set.folder, split=Path(named), who="ada")
     assert "~/" not in str(caught.value)
+
+
+def test_a_training_is_not_deleted_while_another_that_learns_from_its_network_may_go_on(
+    data_set: DataSet, small: TrainingConfig, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "ensure_worker", lambda: None)
+
+    def begun(weights: str | None = None, teachers: str = "") -> tuple[str, Path]:
+        """A training that has learned something, and was cancelled; its folder."""
+        config = replace(small, weights=weights, teachers=teachers)
+        job = orders.submit(data_set=data_set, config=config, who="ada", job=orders.new_id(), views=1)
+        run = home / "runs" / job / "token"
+        run.mkdir(parents=True)
+        (run / "best.keras").touch()
+        write_state(RunState(config, data_set.fingerprint, finished=True), run)
+        orders.cancel(job=job, who="ada")
+        return job, run
+
+    first, first_run = begun()
+    second, second_run = begun(weights=str(first_run / "best.keras"))
+    third, _ = begun(teachers=str(second_run))
+    for needed in (first, second):
+        with pytest.raises(JobError, match=r"\(cancelled\) learns from the network of this training"):
+            orders.delete(job=needed, who="ben")
+    assert first_run.is_dir()
+    for job in (third, second, first):
+        orders.delete(job=job, who="ben")
+    assert not first_run.exists()
+
+
+def test_the_demonstration_set_that_somebody_else_draws_meanwhile_is_taken(
+    home: Path, drawn_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(folder: Path, **_: object) -> None:
+        shutil.copytree(drawn_data, folder)
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr(registered.drawn, "draw_dataset", overtaken)
+    assert registered.register_demo(who="ben").folder == home / "data" / "drawn"
+
+
+def test_steps_of_epochs_that_another_worker_trained_beyond_the_last_are_passed_over(
+    data_set: DataSet, small: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DBOS finds steps again by their number, so what follows the epochs must not meet a recorded epoch."""
+    taken: list[str] = []
+    known = dict.fromkeys((field.name for field in fields(EpochRecord)), 0.5)
+    epochs = [EpochRecord(**known | {"epoch": number}) for number in (1, 2, 3, 4)]
+    trained = RunState(small, data_set.fingerprint, tuple(epochs[:2]), 2, finished=True, refitted={"val_loss": 1.0})
+
+    def train(*, on_epoch: OnEpoch, **_: object) -> RunState:
+        for record in trained.history:
+            on_epoch(record, True)
+        return trained
+
+    monkeypatch.setattr(durable.training, "train", train)
+    monkeypatch.setattr(durable, "step", lambda name, *_: taken.append(name))
+    monkeypatch.setattr(durable.queue, "steps", lambda job, name: [asdict(record) for record in epochs])
+    me = Running("job", "token")
+    durable.trained(me, Telling(me, small), small, data_set, tmp_path, "run")
+    assert taken == ["epoch"] * 4 + ["refitted"]
 
 
 def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

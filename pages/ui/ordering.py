@@ -110,7 +110,7 @@ def _setting(field: Field[Any], start: Any, key: str) -> Any:
 
 
 def _order(asked: Asked, *, rehearsal: bool) -> None:
-    job = view.setdefault("next job", orders.new_id())
+    job = _id_for("next job", (asked, rehearsal))
     try:
         config = TrainingConfig(**asked.given)
         common: dict[str, Any] = {"data_set": asked.data, "config": config, "who": registered.actor(), "job": job}
@@ -132,6 +132,15 @@ def _order(asked: Asked, *, rehearsal: bool) -> None:
         return
     del view["next job"]
     st.rerun()
+
+
+def _id_for(place: str, asked: object) -> str:
+    """An id for what is asked for: the same for a second press, another one for anything else."""
+    job, meant = view.get(place, ("", None))
+    if meant != asked:
+        job = orders.new_id()
+        view[place] = job, asked
+    return job
 
 
 def show_trial(known: list[Job]) -> None:
@@ -161,7 +170,7 @@ def ask_for_scoring() -> None:
                                   format_func=lambda number: f"{number}: {versions[number].name}")  # fmt: skip
             if not st.form_submit_button("Judge them all"):
                 return
-        job = view.setdefault("next scoring", orders.new_id())
+        job = _id_for("next scoring", (folder, number))
         plans.submit_scoring(folder=Path(folder), version=versions[number], who=registered.actor(), job=job)
     except SkinModelError as error:
         st.error(str(error))

@@ -1,8 +1,7 @@
 """The command `worker`."""
 
 import argparse
-
-from skin_model.commands import OK
+from typing import NoReturn
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -11,8 +10,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_worker)
 
 
-def _worker(options: argparse.Namespace) -> int:
+def _worker(options: argparse.Namespace) -> NoReturn:
     from skin_model.services import workflows
 
     workflows.work(slot=options.slot)
-    return OK

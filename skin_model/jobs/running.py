@@ -1,18 +1,20 @@
 """A job as it sees itself while it runs: its token, its steps, its parts, what it tells."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
-from skin_model.errors import JobError
+from skin_model.errors import JobError, StoreError
 from skin_model.jobs import queue
 from skin_model.jobs.queue import WORK
 from skin_model.store import database, records
 
 T = TypeVar("T")
 EVERY = 0.5  # seconds between two writes of the progress
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -59,11 +61,17 @@ class Running:
             self.leave()
 
     def tell(self, state: Mapping[str, Any], *, now: bool = False) -> None:
-        """Tell how far the job is; most calls between two writes cost nothing unless `now`."""
+        """Tell how far the job is; most calls between two writes cost nothing unless `now`.
+
+        A record that cannot be reached for a moment stops no training: nothing told here is needed to go on.
+        """
         if now or time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
-            with database.writing() as record:
-                records.tell(record, self.job, state)
+            try:
+                with database.writing() as record:
+                    records.tell(record, self.job, state)
+            except StoreError as error:
+                log.warning("how far job %s is could not be told: %s", self.job, error)
 
 
 def step(name: str, act: Callable[..., T], *arguments: Any) -> T:

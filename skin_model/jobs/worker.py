@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from skin_model import settings
 from skin_model.errors import BusyError, StoreError
@@ -38,8 +38,8 @@ def work(
     plans: Collection[str] = (),
     lease: float = LEASE,
     slot: int | None = None,
-) -> None:
-    """Carry jobs out until the process is told to end (SIGTERM, SIGINT).
+) -> NoReturn:
+    """Carry jobs out until the process is told to end (SIGTERM, SIGINT), which ends it; never returns.
 
     Args:
         workflows: name -> function of an order.
@@ -65,12 +65,28 @@ def work(
             records.beat(record, executor, os.getpid())
         launch(_renewing(workflows, plans), executor, given.jobs, plans)
         log.warning("worker %s has started", executor)
+    except BaseException:
+        os.close(lock)
+        raise
+    _live(stop, executor, lease)
+
+
+def _live(stop: threading.Event, executor: str, lease: float) -> NoReturn:
+    """Give signs of life until the process is told to end, and end it at once.
+
+    In an orderly end DBOS' threads would go on taking jobs, which nobody would carry out; and what is under way is made
+    to survive a kill.
+    """
+    try:
         while not stop.wait(lease / 6):
             _show_life(executor, lease)
         with database.writing() as record:
             records.beat(record, executor, os.getpid(), gone=True)
+    except Exception:
+        log.exception("worker %s could not go on", executor)
     finally:
-        os.close(lock)
+        logging.shutdown()
+        os._exit(0)
 
 
 def _step_back() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from skin_model import files, tracking
 from skin_model.entities import DataSet
 from skin_model.errors import TrainingError
+from skin_model.jobs import queue
 from skin_model.jobs.running import Running, step
 from skin_model.recipe import EpochRecord, TrainingConfig
 from skin_model.services import training
@@ -101,6 +102,9 @@ def trained(
     )
     if not state.finished:
         me.check()
+    # Steps are found again by their number: where another worker had trained more epochs, theirs come before the next.
+    for _ in range(len(queue.steps(me.job, EPOCH)) - state.epoch):
+        step(EPOCH, dict)
     if state.refitted:
         step("refitted", _log_refitted, run, state)
         telling.refitted(state.kept)

@@ -5,6 +5,7 @@ import logging
 import shutil
 import uuid
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 from skin_model import bundle, files, settings
@@ -13,7 +14,7 @@ from skin_model.entities import DataSet, Job
 from skin_model.errors import ConfigurationError, JobError, TrainingError
 from skin_model.inference import VIEWS
 from skin_model.jobs import keeper, queue
-from skin_model.networks import NETWORKS
+from skin_model.networks import NETWORKS, trained_files
 from skin_model.recipe import (
     AUGMENTATIONS,
     BALANCES,
@@ -30,7 +31,7 @@ from skin_model.services.attempts import furthest
 from skin_model.services.durable import EPOCH
 from skin_model.store import database, records
 from skin_model.taxonomy import CODES
-from skin_model.training.state import RunState, ancestors, write_state
+from skin_model.training.state import RunState, ancestors, lineage_folders, write_state
 
 _AT_FIRST = ("learning_rate", "warmup_epochs")  # which go down where a training goes on from what was learned before
 IN_USE = "model in use"  # as starting weights
@@ -231,13 +232,41 @@ def resume(*, job: str, who: str) -> None:
 
 
 def delete(*, job: str, who: str) -> None:
-    """Forget a job and remove its files; what it registered stays.  Raises JobError where it is not over."""
+    """Forget a job and remove its files; what it registered stays.
+
+    Raises:
+        JobError: it is not over, or a job that may still go on learns from its network.
+    """
     found = queue.find(job)
+    _refuse_needed(job)
     parts = [part.id for part in queue.listed(parent=job, outcomes=False)]
     queue.delete(job)
     for name in (job, *parts):
         shutil.rmtree(settings.load().runs / name, ignore_errors=True)
     _note(who, "delete job", job, name=found.order.get("name", ""), state=found.state)
+
+
+def _refuse_needed(job: str) -> None:
+    """Refuse to remove files without which the model of another training could not be made."""
+    home = settings.load().runs / job
+    for other in queue.listed(outcomes=False):
+        if other.id == job or other.state == "done" or "config" not in other.order:
+            continue
+        weights, teachers = (other.order["config"].get(name) or "" for name in ("weights", "teachers"))
+        origins = [Path(file).parent for file in trained_files(weights)]
+        origins += [Path(run.strip()) for run in teachers.split(",") if run.strip()]
+        if any(home in folder.parents for origin in origins for folder in _chain(origin)):
+            raise JobError(
+                f"{other.order['name']} ({other.state}) learns from the network of this training, and its model could "
+                "not be made without. Let it end, or delete it first."
+            )
+
+
+def _chain(run: Path) -> list[Path]:
+    try:
+        return lineage_folders(run)
+    except TrainingError:  # gone already
+        return [run]
 
 
 def _note(who: str, action: str, job: str, **details: Any) -> None:

@@ -118,7 +118,11 @@ def register_demo(*, who: str, on_progress: OnProgress | None = None) -> DataSet
     """Draw the demonstration set where it is missing, and register it."""
     folder = settings.load().home / "data" / "drawn"
     if not folder.is_dir():
-        drawn.draw_dataset(folder, progress=on_progress, **DEMO)
+        try:
+            drawn.draw_dataset(folder, progress=on_progress, **DEMO)
+        except (OSError, DatasetError):
+            if not folder.is_dir():  # else somebody else drew it meanwhile
+                raise
     return register(folder=folder, who=who, name="Drawn lesions (demonstration)")
 
 

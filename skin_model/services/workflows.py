@@ -5,11 +5,11 @@ import tempfile
 import time
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from skin_model import bundle, settings, tracking
 from skin_model.dataset import splits
-from skin_model.errors import BundleError
+from skin_model.errors import BundleError, JobError
 from skin_model.jobs import queue, worker
 from skin_model.jobs.running import Running, step
 from skin_model.recipe import TrainingConfig
@@ -121,13 +121,21 @@ def _told(workflow: worker.Workflow) -> worker.Workflow:
             tracking.mark(job, "FAILED")
             raise
         except BaseException:  # cancelled, or taken over by another worker, whose run it is now
-            if queue.find(job).state == "cancelled":
+            if _withdrawn(job):
                 attempts.withdraw(settings.load().runs / job)
                 tracking.withdraw(job)
                 tracking.mark(job, "KILLED")
             raise
 
     return carried_out
+
+
+def _withdrawn(job: str) -> bool:
+    """Whether nobody wants what comes of a job any more."""
+    try:
+        return queue.find(job).state == "cancelled"
+    except JobError:  # it was deleted as soon as it was cancelled
+        return True
 
 
 _REHEARSED = 6  # steps after the first
@@ -137,7 +145,7 @@ WORKFLOWS: dict[str, worker.Workflow] = {
 }  # fmt: skip
 
 
-def work(*, slot: int | None = None) -> None:
+def work(*, slot: int | None = None) -> NoReturn:
     """Carry out what is queued until the process is told to end; `slot` as in `jobs.worker.work`."""
     worker.work(WORKFLOWS, plans=divided.PLANS, slot=slot)
 

@@ -13,6 +13,7 @@ from skin_model.errors import StoreError
 from skin_model.store.tables import SCHEMA, VERSION_TABLE
 
 PATIENCE = 30  # seconds to wait for another process's transaction
+FAR = {"connect_timeout": 5, "tcp_user_timeout": 5000}  # s, ms: pages ask a server that may be switched off
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def explained(what: str, address: str, *, check: str, anew: str) -> Iterator[Non
         yield
     except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError):
         raise
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as error:
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, OSError) as error:
         said = getattr(error, "orig", None) or error
         raise StoreError(f"{what} at {place} cannot be reached ({said}). Check that {check}.") from error
     except sa.exc.DatabaseError as error:
@@ -102,7 +103,7 @@ def _engine(url: str) -> sa.Engine:
     sqlite = url.startswith("sqlite")
     if sqlite:
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": PATIENCE} if sqlite else {}, pool_pre_ping=not sqlite)
+    engine = sa.create_engine(url, connect_args={"timeout": PATIENCE} if sqlite else FAR, pool_pre_ping=not sqlite)
     if sqlite:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

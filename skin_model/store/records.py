@@ -34,6 +34,8 @@ def add_data_set(connection: sa.Connection, data_set: DataSet) -> DataSet:
     table = tables.data_sets
     row = {f.name: getattr(data_set, f.name) for f in dataclasses.fields(DataSet) if f.name != "id"}
     row["folder"] = str(data_set.folder)
+    if connection.dialect.name == "postgresql":  # two who register one folder at once take turns
+        connection.execute(sa.text("LOCK TABLE data_sets IN SHARE ROW EXCLUSIVE MODE"))
     known = connection.execute(sa.select(table.c.id).where(table.c.folder == row["folder"])).scalar()
     if known is None:
         known = connection.execute(sa.insert(table).values(row).returning(table.c.id)).scalar_one()

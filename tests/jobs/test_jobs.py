@@ -16,6 +16,7 @@ from installed import until
 from skin_model import settings
 from skin_model.errors import JobError, StoreError
 from skin_model.jobs import queue
+from skin_model.jobs.running import Running
 from skin_model.store import database, records
 
 pytestmark = pytest.mark.timeout(900)  # `until` gives up earlier, and says what it waited for
@@ -141,6 +142,25 @@ def test_a_killed_worker_goes_on_after_the_last_finished_epoch_once_it_is_back(
     assert [epoch for epoch, _ in written(order)] == [1, 2, 3, 4]
     assert len({token for _, token in written(order)}) == 2
     assert queue.find("a").outcome == "counted [1, 2, 3, 4]"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_told_to_end_ends_at_once_and_its_job_goes_on_elsewhere(
+    home: Path, start: Callable[..., subprocess.Popen[bytes]], signal_number: int
+) -> None:
+    order, gate = gated(counting(home, "a", epochs=3))
+    queue.enqueue(kind="count", order=order, job="a")
+    queue.enqueue(kind="count", order=counting(home, "b", epochs=1), job="b")
+    first = start()
+    until(lambda: written(order), "an epoch")
+    first.send_signal(signal_number)
+    until(lambda: first.poll() is not None, "the worker to end while its job waits")
+    assert first.returncode == 0
+    gate.touch()
+    start()
+    until(lambda: queue.find("a").over and queue.find("b").over, "the end")
+    assert [epoch for epoch, _ in written(order)] == [1, 2, 3]
+    assert (queue.find("a").state, queue.find("b").state) == ("done", "done")
 
 
 @pytest.fixture
@@ -333,6 +353,12 @@ def test_asking_before_anything_was_queued_makes_no_file(tmp_path: Path, monkeyp
     monkeypatch.delenv("DATABASE_URL", raising=False)
     assert queue.listed() == []
     assert not (tmp_path / "home").exists()
+
+
+def test_what_cannot_be_told_for_a_moment_stops_no_job(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:9/none")
+    Running("a", "token").tell({"epoch": 1}, now=True)
+    assert "how far job a is could not be told: The record at" in caplog.text
 
 
 def test_queues_whose_file_is_damaged_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,23 @@ def test_a_training_starts_with_the_settings_of_the_shipped_model_and_once_howev
     assert len({given["job"] for _, given in fake.asked}) == 2
 
 
+def test_a_press_that_was_broken_off_after_it_queued_never_swallows_another_training(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[str] = []
+
+    def broken_off(*, job: str, **_: Any) -> None:
+        jobs.append(job)
+        raise StoreError("The record cannot be reached.")  # once the job is queued
+
+    monkeypatch.setattr(orders, "submit", broken_off)
+    app = press(press(open_page(), "Start the training"), "Start the training")
+    app.radio[0].set_value("Quick look (minutes)").run()
+    press(app, "Start the training")
+    assert jobs[0] == jobs[1], "the same training, pressed twice"
+    assert jobs[2] != jobs[1]
+
+
 def test_a_preset_changes_the_settings(fake: Fake) -> None:
     app = open_page()
     app.radio[0].set_value("Quick look (minutes)").run()

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,6 +109,27 @@ def test_a_folder_registered_again_is_the_same_data_set_with_its_new_split(addre
     assert first.id == again.id != other.id
     with database.reading() as record:
         assert [d.fingerprint[:2] for d in records.data_sets(record)] == ["ef", "ab"]
+
+
+def test_two_who_register_one_folder_at_once_register_one_data_set(address: str) -> None:
+    """The second asks for it while the first has not yet finished."""
+    begun = threading.Event()
+
+    def second() -> DataSet:
+        begun.set()
+        with database.writing(address) as record:
+            return records.add_data_set(record, data_set(actor="ben"))
+
+    with ThreadPoolExecutor() as pool:
+        with database.writing(address) as record:
+            first = records.add_data_set(record, data_set())
+            later = pool.submit(second)
+            assert begun.wait(60)
+            time.sleep(0.5)
+        assert later.result(timeout=60).id == first.id
+    with database.reading(address) as record:
+        (known,) = records.data_sets(record)
+    assert known.actor == "ben"
 
 
 def test_what_a_worker_tells_replaces_what_it_told_before(address: str) -> None:
