@@ -29,7 +29,7 @@ _STATES = {
 }  # fmt: skip
 _BROKE_OFF = (
     "The worker ended each time it ran this, most likely for want of memory. Ask for smaller batches or smaller "
-    "images, or run it where there is more memory."
+    "images, or run it where there is more memory. Where the disk was full, make room, then resume."
 )
 _UNEXPECTED = "Something went wrong inside this tool ({}). The worker's log says more; tell your IT."
 

@@ -16,6 +16,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from skin_model import settings
 from skin_model.errors import BusyError, StoreError
 from skin_model.jobs.queue import APPLICATION, PLANS, WORK, prepare
@@ -78,8 +80,9 @@ def _live(stop: threading.Event, executor: str, lease: float) -> NoReturn:
     to survive a kill.
     """
     try:
+        left: set[str] = set()
         while not stop.wait(lease / 6):
-            _show_life(executor, lease)
+            left = _show_life(executor, lease, left)
         with database.writing() as record:
             records.beat(record, executor, os.getpid(), gone=True)
     except Exception:
@@ -192,15 +195,37 @@ def _name(home: Path, number: int) -> str:
     return f"{socket.gethostname()}-{place}-{number}"
 
 
-def _show_life(executor: str, lease: float) -> None:
-    """Give a sign of life, and take over the jobs of workers that give none."""
-    from dbos import DBOS
+def _show_life(executor: str, lease: float, left: set[str]) -> set[str]:
+    """Give a sign of life, take over the jobs of workers that give none, and take up again those left in between.
 
+    Those are what this worker has taken and no thread of it carries out, as where there was no room to write how a job
+    ended.  One is in between for a moment whenever it is taken, so only those count that were so at the look before.
+
+    Args:
+        executor: this worker's name.
+        lease: seconds without a sign of life after which a worker counts as dead.
+        left: what the look before has returned.
+
+    Returns:
+        Ids of the jobs that are in between now.
+    """
+    from dbos import DBOS
+    from dbos._dbos import _get_dbos_instance
+    from dbos._recovery import _recover_workflow
+
+    dbos = _get_dbos_instance()
     try:
         with database.writing() as record:
             records.beat(record, executor, os.getpid())
             silent = [name for name, age in records.beats(record).items() if age > lease and name != executor]
         if silent:
             DBOS._recover_pending_workflows(silent)
-    except (StoreError, OSError) as error:  # the database may come back
+        taken = {job.workflow_id: job for job in dbos._sys_db.get_pending_workflows(executor, VERSION)}
+        between = taken.keys() - set(dbos._active_workflows_set.activeList())
+        for job in between & left:
+            log.warning("job %s, which nobody carries out, is taken up again", job)
+            _recover_workflow(dbos, taken[job], [executor])
+        return between - left
+    except (StoreError, OSError, SQLAlchemyError) as error:  # the database may come back
         log.warning("no sign of life could be given: %s", error)
+        return left

@@ -1,6 +1,7 @@
 """The queues with real workers, which are killed, frozen and woken; on SQLite and on PostgreSQL."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -290,6 +291,36 @@ def test_a_failed_job_says_why_lets_the_next_one_run_and_can_be_resumed(
     assert [job.id for job in queue.listed()] == ["good"]
     with pytest.raises(JobError, match="no job bad"):
         queue.find("bad")
+
+
+def test_a_job_whose_end_found_no_room_on_the_disk_goes_on_once_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], stderr=subprocess.DEVNULL
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("only root may mount the small file system that this needs")
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(small))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    command, environment = [sys.executable, HERE / "toys.py", "3"], os.environ | {"PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as worker:
+        try:
+            filler = small / "filler"
+            queue.enqueue(kind="fill", order={"filler": str(filler), "elsewhere": str(tmp_path)}, job="a")
+            until(lambda: (tmp_path / "filled").exists(), "the disk to be full")
+            time.sleep(2)  # for the worker to find out
+            (tmp_path / "mended").touch()
+            filler.unlink()
+            until(over("a"), "the end")
+            found = queue.find("a")
+            assert found.state == "done" or found.error == "The disk is full. Make room, then resume."
+        finally:
+            worker.kill()
+            worker.wait()
+            subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def test_parts_run_one_at_a_time_and_come_back_in_order(home: Path, start: Callable[..., object]) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ def fail(order: dict[str, Any]) -> str:
     return "done"
 
 
+def fill(order: dict[str, Any]) -> str:
+    """Leaves no room on its disk, until there is a note elsewhere that there is room again."""
+    elsewhere = Path(order["elsewhere"])
+    if (elsewhere / "mended").exists():
+        return "done"
+    with suppress(OSError), Path(order["filler"]).open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    (elsewhere / "filled").touch()
+    raise TrainingError("The disk is full. Make room, then resume.")
+
+
 def die(order: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -64,7 +77,7 @@ kept: list[bytes] = []
 if __name__ == "__main__":
     worker.ATTEMPTS, worker.POLL = 1, 0.1
     worker.work(
-        {"count": count, "plan": plan, "fail": fail, "die": die, "grow": grow},
+        {"count": count, "plan": plan, "fail": fail, "fill": fill, "die": die, "grow": grow},
         plans=("plan",),
         lease=float(sys.argv[1]),
     )
