@@ -88,6 +88,11 @@ def test_an_ordered_comparison_waits_for_a_worker_and_says_who_asked(
     with database.reading() as record:
         (event,) = records.audit_events(record, subject="asked")
     assert (event.actor, event.action, event.details) == ("ben", "compare", {"versions": [1, 2], "on": data_set.name})
+    loaded = registry.load(**found.order["challenger"])
+    assert loaded.manifest.model_version == "second-model"
+    assert str(settings.ASSETS) not in str(found.order), "a worker elsewhere has its own folders"
+    with pytest.raises(BundleError, match="another one than was asked for"):
+        registry.load(**found.order["challenger"] | {"manifest": "0" * 64})
     queue.cancel("asked")
 
 

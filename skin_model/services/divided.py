@@ -11,23 +11,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from skin_model import bundle, settings, tracking
+from skin_model import settings, tracking
 from skin_model.dataset import ham10000, splits
-from skin_model.errors import BundleError, DatasetError
+from skin_model.errors import DatasetError
 from skin_model.jobs.running import Running, parts, step
 from skin_model.recipe import TrainingConfig
-from skin_model.services import attempts, crossval, durable, prediction, study
+from skin_model.services import attempts, crossval, durable, prediction, registry, study
 from skin_model.services import search as searching
 from skin_model.services.prediction import BATCH, Judged, no_formula
 from skin_model.services.telling import Telling, sentences
 from skin_model.taxonomy import CODES
 from skin_model.training.run import OnEpoch
 from skin_model.training.state import RunState
-
-if TYPE_CHECKING:
-    from skin_model.inference import Classifier
 
 PLANS = ("crossval", "search", "score")  # those of these workflows that only start others and wait for them
 ANSWERS = "answers"  # name of the step that keeps a chunk's answers, as CSV
@@ -137,7 +134,7 @@ def chunk(order: dict[str, Any]) -> dict[str, int]:
     found: list[Judged] = []
     with sentences(str(settings.load().home)):
         paths = [folder / name for name in order["files"]]
-        classifier = _classifier(order["version"], order["source"], order["manifest"])
+        classifier = _loaded(**{name: order[name] for name in ("version", "source", "manifest")})
         for judged in prediction.predict(classifier=classifier, paths=paths):
             if len(found) % BATCH == 0:
                 me.check()
@@ -152,6 +149,7 @@ def chunk(order: dict[str, Any]) -> dict[str, int]:
     return {"images": len(found), "failed": failed, "refused": refused, "refer": refer, **tally}
 
 
+_loaded = lru_cache(maxsize=1)(registry.load)  # chunk after chunk is of one version
 TRAININGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "crossval": crossvalidate, "fold": fold, "search": search, "trial": trial
 }  # fmt: skip
@@ -184,17 +182,6 @@ def _choose(name: str, config: TrainingConfig) -> dict[str, Any]:
 def _record() -> str:
     """Where the studies are kept: with the project's record."""
     return settings.load().database
-
-
-@lru_cache(maxsize=1)
-def _classifier(version: int, source: str, manifest: str) -> "Classifier":
-    """A registered version, the very one that was asked for."""
-    from skin_model.inference import Classifier
-
-    made = bundle.read(settings.ASSETS / "model" if version == 1 else tracking.folder_of(source, version))
-    if bundle.sha256(made.folder / "manifest.json") != manifest:
-        raise BundleError(f"Version {version} on this machine is another one than was asked for. Restore its files.")
-    return Classifier(made)
 
 
 def _as_csv(folder: Path, found: list[Judged]) -> str:

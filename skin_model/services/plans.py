@@ -95,11 +95,8 @@ def submit_scoring(*, folder: Path, version: Version, who: str, job: str) -> str
         "data": str(folder),
         "folder": str(folder),
         "files": [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)],
-        "version": version.number,
-        "source": version.source,
-        "manifest": bundle.sha256(made.folder / "manifest.json"),
         "actor": who,
-    }
+    } | registry.reference(version)
     orders.put_in(kind="score", order=order, job=job, on=queue.PLANS)
     return job
 

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skin_model import bundle, settings, tracking
 from skin_model.entities import DataSet, Job, Promotion
@@ -18,6 +18,9 @@ from skin_model.evaluation import paired, truthfulness
 from skin_model.jobs import keeper, queue
 from skin_model.services import workspace
 from skin_model.store import database, records
+
+if TYPE_CHECKING:
+    from skin_model.inference import Classifier
 
 HEADLINES, LESS_IS_BETTER = paired.HEADLINES, paired.CALIBRATION  # names of the figures of a comparison, by key
 CHAMPION, CHALLENGER, RETIRED = "champion", "challenger", "retired"
@@ -94,6 +97,26 @@ def folder(version: Version) -> Path:
     return found
 
 
+def reference(version: Version) -> dict[str, Any]:
+    """What a worker on any machine needs to `load` this very version; plain values for an order."""
+    manifest = bundle.sha256(folder(version) / "manifest.json")
+    return {"version": version.number, "source": version.source, "manifest": manifest}
+
+
+def load(*, version: int, source: str, manifest: str) -> "Classifier":
+    """The version that a `reference` is of, its files fetched where they lie elsewhere.
+
+    Raises:
+        BundleError: they are gone, or others than were referred to.
+    """
+    from skin_model.inference import Classifier
+
+    made = bundle.read(settings.ASSETS / "model" if version == 1 else tracking.folder_of(source, version))
+    if bundle.sha256(made.folder / "manifest.json") != manifest:
+        raise BundleError(f"Version {version} on this machine is another one than was asked for. Restore its files.")
+    return Classifier(made)
+
+
 def papers(version: Version) -> dict[str, Any]:
     """What came with a version, every file checked against its hash: manifest, evaluation, details, card.
 
@@ -137,8 +160,8 @@ def order_comparison(*, challenger: Version, data_set: DataSet, who: str, job: s
         )
     order = {
         "name": f"version {in_use.number} against {challenger.number}",
-        "champion": str(folder(in_use)),
-        "challenger": str(folder(challenger)),
+        "champion": reference(in_use),
+        "challenger": reference(challenger),
         "versions": [in_use.number, challenger.number],
         "names": [in_use.name, challenger.name],
         "data_set": data_set.id,

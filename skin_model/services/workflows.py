@@ -85,8 +85,6 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `comparing.Comparison` as plain values.
     """
-    from skin_model.inference import Classifier
-
     me = Running.current()
     me.check()
 
@@ -96,7 +94,7 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
 
     with sentences(str(settings.load().home)):
         data = durable.data_set(order)
-        champion, challenger = (Classifier(bundle.read(Path(order[name]))) for name in ("champion", "challenger"))
+        champion, challenger = (registry.load(**order[name]) for name in ("champion", "challenger"))
         found = comparing.compare(
             champion=champion, challenger=challenger, data=data, split=splits.read_text(data.split),
             on_progress=on_progress,
