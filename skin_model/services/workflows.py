@@ -80,7 +80,7 @@ def compare(order: dict[str, Any]) -> dict[str, Any]:
     """Champion against challenger on the test part of a data set.
 
     Args:
-        order: champion and challenger (folders of their bundles), data_set (id), fingerprint (of its split).
+        order: champion and challenger (`registry.reference` of each), data_set (id), fingerprint (of its split).
 
     Returns:
         `comparing.Comparison` as plain values.
