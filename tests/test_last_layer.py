@@ -65,7 +65,7 @@ def test_its_figures_are_told_where_a_training_ends(refitted, refit_settings, dr
     monkeypatch.setattr(tracking, "log_figures", lambda run, figures, epoch: logged.update(figures))
     telling = Telling(SimpleNamespace(tell=lambda known, now: told.append(known["log"][-1])), refit_settings)
     data = SimpleNamespace(folder=drawn_data)
-    durable.trained(SimpleNamespace(), telling, refit_settings, data, refitted, "run")
+    durable.trained(SimpleNamespace(job="a job"), telling, refit_settings, data, refitted, "run")
     assert logged["refitted_val_macro_auc"] == state.refitted["val_macro_auc"]
     assert f"macro AUC {state.refitted['val_macro_auc']:.3f}" in told[-1]
 
