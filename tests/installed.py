@@ -1,5 +1,7 @@
 """An installation of a test module's own, with the worker that the app starts, and waiting for what becomes of jobs."""
 
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,20 @@ from skin_model.entities import Job
 from skin_model.jobs import keeper, queue
 
 PATIENCE = 500  # seconds: a machine may be busy with a training
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of its own in an empty folder, with room for `size`; skips the test where none may be mounted."""
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], stderr=subprocess.DEVNULL
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("only root may mount the small file system that this needs")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from installed import ended, installation, until
+from installed import ended, installation, small_disk, until
 
 from skin_model import networks, settings, tracking
 from skin_model.entities import DataSet
@@ -84,18 +83,11 @@ def test_a_data_folder_that_vanishes_under_a_training_fails_it_with_a_sentence(
 def test_a_full_disk_fails_the_training_with_a_sentence(start: Callable[..., str], home: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], stderr=subprocess.DEVNULL
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("only root may mount the small file system that this needs")
-    try:
+    with small_disk(small, "1m"):
         job = orders.new_id()
         (home / "runs").mkdir(exist_ok=True)
         (home / "runs" / job).symlink_to(small)
         found = ended(start(job))
-    finally:
-        subprocess.run(["umount", small], check=True)
     assert found.state == "failed"
     assert "The disk is full" in found.error
     assert "Make room, then resume" in found.error

@@ -1,7 +1,6 @@
 """The queues with real workers, which are killed, frozen and woken; on SQLite and on PostgreSQL."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from installed import until
+from installed import small_disk, until
 
 from skin_model import settings
 from skin_model.errors import JobError, StoreError
@@ -298,15 +297,14 @@ def test_a_job_whose_end_found_no_room_on_the_disk_goes_on_once_there_is_some(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], stderr=subprocess.DEVNULL
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("only root may mount the small file system that this needs")
     monkeypatch.setenv("SKIN_MODEL_HOME", str(small))
     monkeypatch.delenv("DATABASE_URL", raising=False)
     command, environment = [sys.executable, HERE / "toys.py", "3"], os.environ | {"PYTHONPATH": str(ROOT)}
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as worker:
+    with (
+        small_disk(small, "16m"),
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stderr=log) as worker,
+    ):
         try:
             filler = small / "filler"
             queue.enqueue(kind="fill", order={"filler": str(filler), "elsewhere": str(tmp_path)}, job="a")
@@ -319,8 +317,6 @@ def test_a_job_whose_end_found_no_room_on_the_disk_goes_on_once_there_is_some(
             assert found.state == "done" or found.error == "The disk is full. Make room, then resume."
         finally:
             worker.kill()
-            worker.wait()
-            subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def test_parts_run_one_at_a_time_and_come_back_in_order(home: Path, start: Callable[..., object]) -> None:
