@@ -79,17 +79,18 @@ def _live(stop: threading.Event, executor: str, lease: float) -> NoReturn:
     In an orderly end DBOS' threads would go on taking jobs, which nobody would carry out; and what is under way is made
     to survive a kill.
     """
+    left, status = set[str](), 1
     try:
-        left: set[str] = set()
         while not stop.wait(lease / 6):
             left = _show_life(executor, lease, left)
         with database.writing() as record:
             records.beat(record, executor, os.getpid(), gone=True)
+        status = 0
     except Exception:
         log.exception("worker %s could not go on", executor)
     finally:
         logging.shutdown()
-        os._exit(0)
+        os._exit(status)
 
 
 def _step_back() -> None:

@@ -75,7 +75,7 @@ def crossval(
     """
     watch = watch or Watch()
     wanted = tuple(f"fold{k}" for k in sorted(set(folds)))
-    check_settings(config, views or 1)
+    check_settings(config, 1 if views is None else views)
     with files.held(out):
         begun = _begun(out, wanted, resume)
         views = _views(out, begun, wanted, views)
