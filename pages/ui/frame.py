@@ -82,6 +82,9 @@ body:has(.stFileChip[aria-invalid="true"]) :is(.st-key-result, .st-key-refused) 
   .st-key-disclaimer p { font-size: 0.85rem; }
   .st-key-first [data-testid="stFileUploaderDropzone"] { min-height: 5rem; }
   [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+  /* the examples fill the screen, and what is waited for would be said below it */
+  div:has(> .st-key-first) ~ div [data-testid="stSpinner"] { position: fixed; z-index: 10; inset: auto 0.9rem 0.9rem;
+    padding: 0.6rem 0.9rem; background: #FFFFFF; border: 1px solid #0B5F7A; border-radius: 6px; }
   [data-testid="stMarkdownContainer"] { overflow-wrap: anywhere; }
   [data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; }
   [data-testid="stMarkdownContainer"] :is(th, td) { padding: 0.25rem 0.3rem; font-size: 0.8rem;

@@ -145,6 +145,26 @@ def test_the_uploader_is_left_alone_when_the_model_has_loaded_behind_it(
         map_of(page, "mel-1.jpg")
 
 
+def test_on_a_telephone_what_is_waited_for_stands_in_sight_although_the_examples_fill_the_screen(
+    server: str, visit: Visit, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"  # takes long enough for the words to be shown
+    Image.open(settings.ASSETS / "examples" / "mel-1.jpg").resize((6000, 4500)).save(large, compress_level=1)
+    page = visit(f"{server}/_stcore/health", width=390, height=844)
+    page.add_init_script("""
+        new MutationObserver(() => {
+          const said = document.querySelector('[data-testid="stSpinner"]');
+          if (said) window.waitedFor ??= {words: said.innerText, bottom: said.getBoundingClientRect().bottom};
+        }).observe(document, {childList: true, subtree: true});
+    """)
+    page.goto(f"{server}/analyse")
+    give(page, large)
+    map_of(page, "large.png")
+    waited = page.evaluate("window.waitedFor")
+    assert re.match("The model is still loading|Analysing", waited["words"])
+    assert 0 < waited["bottom"] <= 844
+
+
 def test_a_damaged_model_is_explained_and_offers_no_analysis_until_it_is_restored(
     start_server: Callable[..., AbstractContextManager[str]], visit: Visit, tmp_path: Path
 ) -> None:
