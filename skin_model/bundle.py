@@ -1,7 +1,8 @@
 """One model on disk: the trained network and everything that must travel with it.
 
 network.keras     the trained network: the truth
-serving.xml/.bin  the same network for OpenVINO, computing in float32, with feature map and embedding as further outputs
+serving.xml/.bin  the same network for OpenVINO, computing in float32, with feature map and embedding as further
+                  outputs; of a network rounded to float16 serving.npz in place of .bin, see `shared_weights`
 head.npz          weights behind the feature map, for Grad-CAM without TensorFlow
 patient.npz       the part that judges the patient, of networks that were trained with one
 seen.csv.gz       every image the model has met in training, validation or calibration
@@ -28,7 +29,8 @@ from skin_model.taxonomy import CODES
 
 FORMAT = 1
 DRAWN = "drawn lesions"  # name of synthetic data: nothing learned from them may serve patients
-REQUIRED = {"network.keras", "serving.xml", "serving.bin", "head.npz", "seen.csv.gz"}
+REQUIRED = {"network.keras", "serving.xml", "head.npz", "seen.csv.gz"}
+SERVED = {"serving.bin", "serving.npz"}  # one of them
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,11 @@ def read(folder: Path) -> Bundle:
         manifest = Manifest(**(raw | tuples | {"stages": raw["stages"], "files": raw["files"]}))
         numbers = (manifest.size, manifest.views, manifest.temperature, manifest.threshold)
         required = REQUIRED | ({"patient.npz"} if manifest.metadata else set())
-        if not all(isinstance(n, int | float) for n in numbers) or not set(manifest.files) >= required:
+        if (
+            not all(isinstance(n, int | float) for n in numbers)
+            or not set(manifest.files) >= required
+            or not SERVED & set(manifest.files)
+        ):
             raise TypeError("a number or a file of it is not listed")
         if manifest.prediction_sets and set(manifest.prediction_sets["thresholds"]) != set(CODES):
             raise TypeError("prediction_sets lacks the threshold of a class")

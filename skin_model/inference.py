@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skin_model import imaging
+from skin_model import imaging, shared_weights
 from skin_model.bundle import Bundle, Manifest
 from skin_model.entities import Patient
 from skin_model.errors import BundleError
@@ -64,10 +64,19 @@ class Classifier:
         self._lock = Lock()
         self._executables: OrderedDict[int, _Executable] = OrderedDict()
         try:
-            self._network = self._core.read_model(bundle.path("serving.xml"), bundle.path("serving.bin"))
+            self._network = self._read(bundle)
             self._executable(bundle.manifest.views)
         except RuntimeError as error:
             raise BundleError(f"The model {bundle.manifest.model_version} cannot be executed here: {error}") from error
+
+    def _read(self, bundle: Bundle) -> Any:
+        import openvino
+
+        network = bundle.path("serving.xml")
+        if "serving.npz" not in self.manifest.files:
+            return self._core.read_model(network, bundle.path("serving.bin"))
+        weights = shared_weights.read(bundle.path("network.keras"), bundle.path("serving.npz"))
+        return self._core.read_model(network.read_text(encoding="utf-8"), openvino.Tensor(weights))
 
     def require_diagnosis(self) -> None:
         """Refuse a model without the seven classes.  Raises BundleError."""

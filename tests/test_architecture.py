@@ -13,7 +13,7 @@ WEB = [*PAGES, *sorted((ROOT / "pages" / "ui").glob("*.py"))]
 MODULES = sorted((ROOT / "skin_model").rglob("*.py"))
 
 GROUND = {"taxonomy", "entities", "recipe", "errors", "settings", "files", "skin_model"}
-LEARNING = {"imaging", "decoding", "dicom", "bundle", "conversion", "inference", "patients"}
+LEARNING = {"imaging", "decoding", "dicom", "bundle", "conversion", "shared_weights", "inference", "patients"}
 LEARNING |= {"backbones", "efficientnet_lite", "networks"}
 LEARNING |= {
     "dataset",

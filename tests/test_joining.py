@@ -1,6 +1,7 @@
 """Two trainings joined into one network, and models whose weights take two bytes each."""
 
 import os
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,10 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from skin_model import bundle, cli, conversion, imaging, networks
+from skin_model import bundle, cli, conversion, imaging, networks, shared_weights
 from skin_model.bundle import Bundle
 from skin_model.entities import Patient
-from skin_model.errors import ConfigurationError, TrainingError
+from skin_model.errors import BundleError, ConfigurationError, TrainingError
 from skin_model.evaluation.calibration import softmax
 from skin_model.inference import Classifier
 from skin_model.neighbours import References
@@ -111,7 +112,8 @@ def test_a_joined_run_goes_on_in_training_and_is_named_in_the_commands(
 def test_a_halved_model_takes_half_the_room_and_every_form_of_it_is_the_same_network(joined, halved, inputs):
     before = joined / "best.keras"
     assert halved.path("network.keras").stat().st_size < 0.56 * before.stat().st_size
-    assert halved.path("serving.bin").stat().st_size < 0.51 * before.stat().st_size
+    assert halved.path("serving.npz").stat().st_size < 0.03 * before.stat().st_size
+    assert "serving.bin" not in halved.manifest.files
     kept, learned = conversion.load_keras(halved.path("network.keras")), conversion.load_keras(before)
     kernels = [weights for weights in kept.get_weights() if weights.ndim > 1]
     assert all((weights == weights.astype(np.float16)).all() for weights in kernels)
@@ -122,6 +124,29 @@ def test_a_halved_model_takes_half_the_room_and_every_form_of_it_is_the_same_net
     served = Classifier(halved).outputs(inputs["image"])
     np.testing.assert_allclose(networks.picture_part(kept).predict(inputs["image"], verbose=0), served, atol=1e-5)
     np.testing.assert_allclose(answers, learned.predict(inputs, verbose=0), atol=0.02)
+
+
+def test_kernels_that_both_forms_share_are_kept_once_and_nothing_is_lost(halved, joined, tmp_path):
+    conversion.convert(conversion.load_keras(halved.path("network.keras")), tmp_path, half=True)
+    served = (tmp_path / "serving.bin").read_bytes()
+    assert shared_weights.read(halved.path("network.keras"), halved.path("serving.npz")).tobytes() == served
+
+    shutil.copyfile(joined / "best.keras", tmp_path / "network.keras")  # as it was learned: hardly anything is the same
+    shared_weights.leave_out(tmp_path)
+    assert not (tmp_path / "serving.bin").exists()
+    other = tmp_path / "network.keras", tmp_path / "serving.npz"
+    assert shared_weights.read(*other).tobytes() == served
+    assert other[1].stat().st_size > 10 * halved.path("serving.npz").stat().st_size
+
+
+def test_a_network_of_another_model_is_not_served(halved, trained, tmp_path):
+    """Every hash may fit, and the two files not each other."""
+    folder = tmp_path / "model"
+    shutil.copytree(halved.folder, folder)
+    shutil.copyfile(trained / "best.keras", folder / "network.keras")
+    bundle.write_manifest(folder, halved.manifest)
+    with pytest.raises(BundleError, match=r"serving\.npz does not fit network\.keras"):
+        Classifier(bundle.read(folder))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_model import bundle, conversion, imaging, networks
+from skin_model import bundle, conversion, imaging, networks, shared_weights
 from skin_model.bundle import Bundle, Manifest
 from skin_model.dataset import ham10000, leaks, splits
 from skin_model.errors import BundleError, ConfigurationError, DatasetError, TrainingError
@@ -61,7 +61,7 @@ def make_bundle(
         out: the bundle's folder; must not exist.
         views: flipped and turned views to average.
         sensitivity: for malignant images that the answering network did not learn from; decides the operating point.
-        half: round weights to float16 before anything is measured, and store them so: half the size.
+        half: round weights to float16 before anything is measured, and store them so, once: a quarter of the size.
         crossval: folder of a cross-validation of the same split, whose out-of-fold answers help to fit the limits.
         note: what the card is to say of how the model was made.
         test: score the test part; without, the model has no figures, and nobody has looked at that part.
@@ -91,6 +91,8 @@ def make_bundle(
         _write_seen(table[table.part != "test"], folder / "seen.csv.gz")
         on_stage("converting to the serving form and comparing both")
         conversion.convert(model, folder, half=half)
+        if half:
+            shared_weights.leave_out(folder)
         if part := PatientPart.of(model, stages[-1].config.columns):
             part.save(folder / "patient.npz")
         calibration_rows = table[table.part == "calibration"]

@@ -170,7 +170,7 @@ def test_a_damaged_model_is_explained_and_offers_no_analysis_until_it_is_restore
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(settings.load().bundle, folder)
-    weights = folder / "serving.bin"
+    weights = folder / "serving.npz"
     sound = weights.read_bytes()
     middle = len(sound) // 2
     weights.write_bytes(sound[:middle] + bytes([sound[middle] ^ 1]) + sound[middle + 1 :])
@@ -178,7 +178,7 @@ def test_a_damaged_model_is_explained_and_offers_no_analysis_until_it_is_restore
         page = visit(server)
         for address in ADDRESSES:
             page.goto(f"{server}/{address}")
-            expect(page.get_by_text("serving.bin")).to_contain_text("was changed or damaged")
+            expect(page.get_by_text("serving.npz")).to_contain_text("was changed or damaged")
             expect(page.get_by_role("status").get_by_text("No model in use")).to_be_visible()
             expect(page.get_by_role("heading", level=1)).to_have_text(HEADINGS[address])
             for offer in (page.get_by_text("Analyse an image", exact=True).and_(page.get_by_role("link")),
