@@ -4,7 +4,7 @@ Each takes (size, weights) and returns the input and output tensor of one flat g
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from skin_model import efficientnet_lite
 from skin_model.errors import ConfigurationError
 
 SCALED = "scaling"  # the layer's name
-BESIDE = "beside"  # the layer that puts the feature maps of two networks one behind the other
+BESIDE = "beside"  # the layer that puts the feature maps of several networks one behind the other
 PARTIAL_MOBILENET_END = "conv_dw_13_relu"  # public weights without the last pointwise block end here
 
 # MobileNetV2's and V3's 0.999 lag thousands of steps behind: validation looks random
@@ -118,21 +118,22 @@ def pretrained(
     return flat.inputs[0], flat.outputs[0]
 
 
-def beside(first: str, second: str, size: int, weights: str | None) -> tuple[Any, Any]:
-    """Two backbones of `APPLICATIONS` on one input, the channels of their last feature maps one behind the other.
+def beside(names: Sequence[str], size: int, weights: str | None) -> tuple[Any, Any]:
+    """Backbones of `APPLICATIONS` on one input, the channels of their last feature maps one behind the other.
 
     Raises:
         ConfigurationError: their feature maps differ in size, as they do unless it is a multiple of 32.
     """
     from keras import layers
 
-    inputs, one = pretrained(first, size, None)
-    _, other = pretrained(second, size, None, inputs, f"{second}_{SCALED}")
-    if one.shape[1:3] != other.shape[1:3]:
+    inputs = layers.Input((size, size, 3), name="image")
+    scaled_by = (SCALED, *(f"{name}_{SCALED}" for name in names[1:]))
+    maps = [pretrained(name, size, None, inputs, by)[1] for name, by in zip(names, scaled_by, strict=True)]
+    if len({each.shape[1:3] for each in maps}) > 1:
         raise ConfigurationError(
-            f"At size {size} the feature maps of {first} and {second} do not fit together; make it a multiple of 32."
+            f"At size {size} the feature maps of {' and '.join(names)} do not fit together; make it a multiple of 32."
         )
-    return inputs, layers.Concatenate(name=BESIDE)([one, other])
+    return inputs, layers.Concatenate(name=BESIDE)(maps)
 
 
 def scale(scaling: Scaling, images: Any, name: str = SCALED) -> Any:

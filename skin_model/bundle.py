@@ -91,7 +91,7 @@ class Manifest:
 
     @property
     def last_trained(self) -> dict[str, Any] | None:
-        """Settings of the last training that had epochs; a pair that was only put together had none itself."""
+        """Settings of the last training that had epochs; networks only joined had none itself."""
         return next((stage for stage in (self.training, *reversed(self.stages)) if stage.get("epochs_run")), None)
 
 

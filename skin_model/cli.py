@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     dataset.add(commands.add_parser("dataset", help="validate, draw or split a data set, or list its look-alikes"))
     training.add_train(commands.add_parser("train", help="train one network"))
     training.add_crossval(commands.add_parser("crossval", help="train and measure fold by fold"))
-    training.add_join(commands.add_parser("join", help="make one network of two finished trainings"))
+    training.add_join(commands.add_parser("join", help="make one network of several finished trainings"))
     training.add_search(commands.add_parser("search", help="look for better settings of a training"))
     _add_bundle(commands.add_parser("bundle", help="make a model of a finished training"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on labelled images that it has never met"))

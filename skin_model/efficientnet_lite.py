@@ -40,15 +40,17 @@ def build(
         raise ValueError("Keras' servers have no weights of EfficientNet-Lite")
     width, depth = SCALING[level]
     inputs = keras.layers.Input(input_shape) if input_tensor is None else input_tensor
-    x = _activated(_convolution(inputs, 32, 3, 2, "stem"), "stem")
+    own = f"lite{level}"  # begins every layer's name: two of these may stand in one network
+    x = _activated(_convolution(inputs, 32, 3, 2, f"{own}_stem"), f"{own}_stem")
     repeats = [1, *(math.ceil(depth * stage[1]) for stage in _STAGES[1:-1]), 1]
     number = 0
     for (kernel, _, channels, expansion, stride), times in zip(_STAGES, repeats, strict=True):
         for index in range(times):
             drop = _DROP * number / sum(repeats)
             number += 1
-            x = _block(x, kernel, _round(width * channels), expansion, 1 if index else stride, drop, f"block{number}")
-    x = _activated(_convolution(x, 1280, 1, 1, "top"), "top")
+            name = f"{own}_block{number}"
+            x = _block(x, kernel, _round(width * channels), expansion, 1 if index else stride, drop, name)
+    x = _activated(_convolution(x, 1280, 1, 1, f"{own}_top"), f"{own}_top")
     return keras.Model(keras.utils.get_source_inputs(x), x, name=f"efficientnet_lite{level}")
 
 

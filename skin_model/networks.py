@@ -21,14 +21,17 @@ Backbone = Callable[[int, str | None], tuple[Any, Any]]
 _PATIENT_UNITS = 16
 
 PRETRAINED = tuple(backbones.APPLICATIONS)
-# name -> two of these side by side, as one network whose logits are the mean of theirs
-PAIRS = {"lite0_mobilenet": ("efficientnet_lite0", "mobilenet")}
+# name -> several of these side by side, as one network whose logits are the mean of theirs
+JOINED = {
+    "lite0_mobilenet": ("efficientnet_lite0", "mobilenet"),
+    "lite0_lite2_mobilenet": ("efficientnet_lite0", "efficientnet_lite2", "mobilenet"),
+}
 # name -> (backbone, units of the hidden dense layer or None for global average pooling and one dense layer)
 NETWORKS: dict[str, tuple[Backbone, int | None]] = {
     "custom_cnn": (backbones.custom_cnn, 128),
     "vgg_like": (backbones.vgg_like, 256),
     **{name: (partial(backbones.pretrained, name), None) for name in PRETRAINED},
-    **{name: (partial(backbones.beside, *pair), None) for name, pair in PAIRS.items()},
+    **{name: (partial(backbones.beside, members), None) for name, members in JOINED.items()},
 }
 
 
@@ -49,8 +52,8 @@ def build(
         size: side of the square input in pixels.
         task: "diagnosis" (softmax over the seven classes) or "binary" (one sigmoid: malignant).
         weights: "imagenet", the path of a weights file (backbone only, or a `.keras` file of the same network from an
-            earlier training, with or without patients), or None for random weights.  Of a pair also the two networks'
-            own `.keras` files, a comma between them: it then answers what they answer on average.
+            earlier training, with or without patients), or None for random weights.  Of a joined network also the
+            `.keras` files of its members, commas between them: it then answers what they answer on average.
         dropout: rate before the last dense layer.
         metadata: columns that make the second input, any of `age`, `sex`, `localization`.
         linear_head: keep logits and softmax apart without the second input too: layers `picture_logits` and `output`.
@@ -87,15 +90,15 @@ def build(
     if metadata or linear_head:
         x = layers.Dense(units, name="picture_logits")(x)
         if metadata:
-            members = len(PAIRS.get(name, (name,)))
+            members = len(JOINED.get(name, (name,)))
             inputs, x = _with_patient(inputs, x, patients.width(metadata), _PATIENT_UNITS * members)
         outputs = layers.Activation(activation, name="output")(x)
     else:
         outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name=name)
-    if name in PAIRS and len(own) == len(PAIRS[name]):
+    if name in JOINED and len(own) == len(JOINED[name]):
         alone = partial(build, size=size, task=task, metadata=metadata, linear_head=True)
-        _load_side_by_side(model, [alone(of, weights=file) for of, file in zip(PAIRS[name], own, strict=True)])
+        _load_side_by_side(model, [alone(of, weights=file) for of, file in zip(JOINED[name], own, strict=True)])
     elif own:
         _load_whole(model, str(weights))
     return model
@@ -131,7 +134,7 @@ def last_layer(model: Any) -> Any:
 
 def widths(model: Any) -> tuple[int, ...] | None:
     """How many values of an embedding each of the networks side by side gives; None for one network alone."""
-    if model.name not in PAIRS:
+    if model.name not in JOINED:
         return None
     return tuple(part.shape[-1] for part in model.get_layer(backbones.BESIDE).input)
 
@@ -166,22 +169,22 @@ def picture_part(model: Any) -> Any:
     return single
 
 
-def _load_side_by_side(pair: Any, members: Sequence[Any]) -> None:
-    """Give a pair the weights of its two networks; its logits, the patient's too, are then the mean of theirs."""
+def _load_side_by_side(joined: Any, members: Sequence[Any]) -> None:
+    """Give a joined network the weights of its members; its logits, the patient's too, are then the mean of theirs."""
     head = {"picture_logits", "patient_hidden", "patient_logits"}
     for member in members:
         for layer in member.layers:
             if layer.weights and layer.name not in head:
-                pair.get_layer(layer.name).set_weights(layer.get_weights())
+                joined.get_layer(layer.name).set_weights(layer.get_weights())
 
     def of_each(name: str, number: int) -> list[np.ndarray]:
         return [member.get_layer(name).get_weights()[number] for member in members]
 
     kernel, bias = np.concatenate(of_each("picture_logits", 0)), np.mean(of_each("picture_logits", 1), axis=0)
-    last_layer(pair).set_weights([kernel / len(members), bias])
-    if len(pair.inputs) > 1:
-        pair.get_layer("patient_hidden").set_weights([np.concatenate(of_each("patient_hidden", 0), axis=1)])
-        pair.get_layer("patient_logits").set_weights([np.concatenate(of_each("patient_logits", 0)) / len(members)])
+    last_layer(joined).set_weights([kernel / len(members), bias])
+    if len(joined.inputs) > 1:
+        joined.get_layer("patient_hidden").set_weights([np.concatenate(of_each("patient_hidden", 0), axis=1)])
+        joined.get_layer("patient_logits").set_weights([np.concatenate(of_each("patient_logits", 0)) / len(members)])
 
 
 def _load_whole(model: Any, weights: str) -> None:

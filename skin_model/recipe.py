@@ -32,7 +32,7 @@ class TrainingConfig:
     network: str = _option("mobilenet", "custom_cnn, vgg_like, mobilenet, efficientnet_b0 or another; README names all")
     weights: str | None = _option(
         None,
-        "to start from: imagenet, a weights file, or the best.keras of another run; of a pair two, a comma between",
+        "to start from: imagenet, a weights file, or another run's best.keras; of joined networks one each, by commas",
     )
     task: str = _option("diagnosis", "diagnosis (seven classes) or binary (malignant or not)")
     size: int = _option(224, "side of the network's input in pixels")

@@ -77,6 +77,18 @@ def test_the_joined_network_answers_the_mean_of_both_with_and_without_the_patien
     assert both.get_layer("features").output.shape[1:] == (2, 2, 1280 + 1024)
 
 
+def test_three_networks_are_joined_alike(runs, inputs, tmp_path):
+    third = changed(runs[0], tmp_path / "third", network="efficientnet_lite2")
+    (third / "best.keras").unlink()
+    networks.build("efficientnet_lite2", size=SIZE, metadata=COLUMNS).save(third / "best.keras")
+    joining.join(runs=[*runs, third], folder=tmp_path / "all")
+    joined, *alone = (conversion.load_keras(run / "best.keras") for run in (tmp_path / "all", *runs, third))
+    expected = softmax(np.mean([np.log(model.predict(inputs, verbose=0)) for model in alone], axis=0), 1.0)
+    np.testing.assert_allclose(joined.predict(inputs, verbose=0), expected, atol=1e-6)
+    assert networks.widths(joined) == (1280, 1280, 1024)
+    assert [state.config.network for state in lineage(tmp_path / "all")][-1] == "lite0_lite2_mobilenet"
+
+
 def test_what_each_half_started_from_is_told_and_how_to_join_them_again(runs, joined, halved):
     assert [state.config.network for state in lineage(joined)] == [*PAIR, "lite0_mobilenet"]
     manifest = halved.manifest
@@ -209,10 +221,10 @@ def changed(run: Path, folder: Path, **settings: object) -> Path:
 @pytest.mark.parametrize(
     ("others", "error", "sentence"),
     [
-        ({"network": "resnet50"}, ConfigurationError, "resnet50 make no known pair.*efficientnet_lite0 and mobilenet"),
-        ({"size": 96}, ConfigurationError, "size is 64 in one training and 96 in the other"),
-        ({"metadata": "age"}, ConfigurationError, "metadata is age,sex in one training and age in the other"),
-        ({"validation": "fold1"}, ConfigurationError, "validation is none in one training and fold1 in the other"),
+        ({"network": "resnet50"}, ConfigurationError, "resnet50 make no known network.*efficientnet_lite0 and mobile"),
+        ({"size": 96}, ConfigurationError, "size is 64 in one training and 96 in another"),
+        ({"metadata": "age"}, ConfigurationError, "metadata is age,sex in one training and age in another"),
+        ({"validation": "fold1"}, ConfigurationError, "validation is none in one training and fold1 in another"),
         ({"refit": 0.3}, TrainingError, "is not finished yet; let it go on with --resume"),
     ],
 )

@@ -38,9 +38,9 @@ def add_crossval(parser: argparse.ArgumentParser) -> None:
 
 def add_join(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `join`."""
-    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="folders of two finished trainings")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of finished trainings")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new run")
-    parser.description = "The two networks side by side as one, whose answer is the mean of theirs."
+    parser.description = "Several networks side by side as one, whose answer is the mean of theirs."
     parser.set_defaults(run=_join)
 
 

@@ -1,4 +1,4 @@
-"""Two finished trainings side by side as one network, whose answer is the mean of theirs."""
+"""Finished trainings side by side as one network, whose answer is the mean of theirs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,35 +13,36 @@ SHARED = ("task", "size", "metadata", "validation")
 
 
 def join(*, runs: Sequence[Path], folder: Path) -> RunState:
-    """Make one network of two, as a run that can be bundled, explained and trained on like any other.
+    """Make one network of several, as a run that can be bundled, explained and trained on like any other.
 
-    Both keep their own feature map; one last layer behind the two gives the mean of their logits, so that class
-    activation maps are the sum of both.
+    Each keeps its own feature map; one last layer behind them gives the mean of their logits, so that class
+    activation maps are the sum of theirs.
 
     Args:
-        runs: finished trainings whose networks make a pair of `networks.PAIRS`, in either order.
+        runs: finished trainings of the networks of one of `networks.JOINED`, in any order.
         folder: the new run's.
 
     Raises:
-        ConfigurationError: no such pair, or networks of different size, inputs, task or validation fold.
+        ConfigurationError: no such joined network, or networks of different size, inputs, task or validation fold.
         TrainingError: a training that is not finished, or of another split; a folder that already holds one.
     """
     states = [read_state(run) for run in runs]
     networks_of = [state.config.network for state in states]
-    pair = next((name for name, of in networks.PAIRS.items() if sorted(of) == sorted(networks_of)), None)
-    if pair is None:
-        known = "; ".join(" and ".join(members) for members in networks.PAIRS.values())
-        raise ConfigurationError(f"{' and '.join(networks_of)} make no known pair. Name trainings of {known}.")
-    order = [networks_of.index(member) for member in networks.PAIRS[pair]]
-    first, second = (states[number].config for number in order)
+    joined = next((name for name, of in networks.JOINED.items() if sorted(of) == sorted(networks_of)), None)
+    if joined is None:
+        known = "; or of ".join(" and ".join(members) for members in networks.JOINED.values())
+        raise ConfigurationError(f"{' and '.join(networks_of)} make no known network. Name trainings of {known}.")
+    order = [networks_of.index(member) for member in networks.JOINED[joined]]
+    first = states[order[0]].config
     for name in SHARED:
-        one, other = getattr(first, name), getattr(second, name)
-        if one != other:
-            raise ConfigurationError(
-                f"{name} is {one} in one training and {other} in the other. Join trainings that agree on it."
-            )
+        one = getattr(first, name)
+        for other in (getattr(state.config, name) for state in states):
+            if one != other:
+                raise ConfigurationError(
+                    f"{name} is {one} in one training and {other} in another. Join trainings that agree on it."
+                )
     config = TrainingConfig(
-        network=pair,
+        network=joined,
         weights=",".join(str(runs[number].resolve() / "best.keras") for number in order),
         **{name: getattr(first, name) for name in SHARED},
     )
@@ -50,7 +51,7 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
             raise TrainingError(f"{folder} already holds a training; name a new folder.")
         ancestors(config, states[0].split)
         model = networks.build(
-            pair, size=config.size, task=config.task, weights=config.weights, metadata=config.columns
+            joined, size=config.size, task=config.task, weights=config.weights, metadata=config.columns
         )
         splits.write(splits.read(runs[0] / "split.csv", leaky=True), folder / "split.csv")
         with files.whole(folder / "best.keras") as partial:
