@@ -5,6 +5,7 @@ and explanation rely on: ... -> layer `features` (B, h, w, C) -> head (pooling o
 One that also takes the patient (B, width) adds the patient's logits to the picture's: see `patients`.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ PRETRAINED = tuple(backbones.APPLICATIONS)
 # name -> several of these side by side, as one network whose logits are the mean of theirs
 JOINED = {
     "lite0_mobilenet": ("efficientnet_lite0", "mobilenet"),
-    "lite0_lite2_mobilenet": ("efficientnet_lite0", "efficientnet_lite2", "mobilenet"),
+    "lite0_mobilenet_lite2": ("efficientnet_lite0", "mobilenet", "efficientnet_lite2"),
 }
 # name -> (backbone, units of the hidden dense layer or None for global average pooling and one dense layer)
 NETWORKS: dict[str, tuple[Backbone, int | None]] = {
@@ -53,7 +54,8 @@ def build(
         task: "diagnosis" (softmax over the seven classes) or "binary" (one sigmoid: malignant).
         weights: "imagenet", the path of a weights file (backbone only, or a `.keras` file of the same network from an
             earlier training, with or without patients), or None for random weights.  Of a joined network also the
-            `.keras` files of its members, commas between them: it then answers what they answer on average.
+            `.keras` files of its members, or of networks joined of some of them, commas between them: it then answers
+            what all members answer on average.
         dropout: rate before the last dense layer.
         metadata: columns that make the second input, any of `age`, `sex`, `localization`.
         linear_head: keep logits and softmax apart without the second input too: layers `picture_logits` and `output`.
@@ -90,18 +92,22 @@ def build(
     if metadata or linear_head:
         x = layers.Dense(units, name="picture_logits")(x)
         if metadata:
-            members = len(JOINED.get(name, (name,)))
-            inputs, x = _with_patient(inputs, x, patients.width(metadata), _PATIENT_UNITS * members)
+            inputs, x = _with_patient(inputs, x, patients.width(metadata), _PATIENT_UNITS * len(members(name)))
         outputs = layers.Activation(activation, name="output")(x)
     else:
         outputs = layers.Dense(units, activation=activation, name="output", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name=name)
-    if name in JOINED and len(own) == len(JOINED[name]):
-        alone = partial(build, size=size, task=task, metadata=metadata, linear_head=True)
-        _load_side_by_side(model, [alone(of, weights=file) for of, file in zip(JOINED[name], own, strict=True)])
+    if len(own) > 1:
+        part_of = partial(build, size=size, task=task, metadata=metadata, linear_head=True)
+        _load_side_by_side(model, [part_of(_name_in(file), weights=file) for file in own])
     elif own:
         _load_whole(model, str(weights))
     return model
+
+
+def members(name: str) -> tuple[str, ...]:
+    """The networks that stand side by side in a joined one; of another the network itself."""
+    return JOINED.get(name, (name,))
 
 
 def trained_files(weights: str | None) -> list[str]:
@@ -169,22 +175,40 @@ def picture_part(model: Any) -> Any:
     return single
 
 
-def _load_side_by_side(joined: Any, members: Sequence[Any]) -> None:
-    """Give a joined network the weights of its members; its logits, the patient's too, are then the mean of theirs."""
+def _name_in(file: str) -> str:
+    """The network that a `.keras` file is of."""
+    backbones.check_file(file)
+    try:
+        with ZipFile(file) as whole:
+            name = json.loads(whole.read("config.json"))["config"]["name"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ConfigurationError(f"{file} is damaged or incomplete ({error}). Copy it again.") from error
+    return str(name)
+
+
+def _load_side_by_side(joined: Any, parts: Sequence[Any]) -> None:
+    """Give a joined network its parts' weights; its logits, the patient's too, are then the mean of all members'."""
+    if sum((members(part.name) for part in parts), ()) != members(joined.name):
+        raise ConfigurationError(
+            f"{joined.name} is made of {', '.join(members(joined.name))}, in this order; the weights are of "
+            f"{', '.join(part.name for part in parts)}."
+        )
     head = {"picture_logits", "patient_hidden", "patient_logits"}
-    for member in members:
-        for layer in member.layers:
+    for part in parts:
+        for layer in part.layers:
             if layer.weights and layer.name not in head:
                 joined.get_layer(layer.name).set_weights(layer.get_weights())
+    shares = [len(members(part.name)) / len(members(joined.name)) for part in parts]
 
-    def of_each(name: str, number: int) -> list[np.ndarray]:
-        return [member.get_layer(name).get_weights()[number] for member in members]
+    def of_each(name: str, number: int = 0) -> list[np.ndarray]:
+        found = [part.get_layer(name).get_weights()[number] for part in parts]
+        of_logits = name.endswith("_logits")
+        return [share * weights if of_logits else weights for share, weights in zip(shares, found, strict=True)]
 
-    kernel, bias = np.concatenate(of_each("picture_logits", 0)), np.mean(of_each("picture_logits", 1), axis=0)
-    last_layer(joined).set_weights([kernel / len(members), bias])
+    last_layer(joined).set_weights([np.concatenate(of_each("picture_logits")), sum(of_each("picture_logits", 1))])
     if len(joined.inputs) > 1:
-        joined.get_layer("patient_hidden").set_weights([np.concatenate(of_each("patient_hidden", 0), axis=1)])
-        joined.get_layer("patient_logits").set_weights([np.concatenate(of_each("patient_logits", 0)) / len(members)])
+        joined.get_layer("patient_hidden").set_weights([np.concatenate(of_each("patient_hidden"), axis=1)])
+        joined.get_layer("patient_logits").set_weights([np.concatenate(of_each("patient_logits"))])
 
 
 def _load_whole(model: Any, weights: str) -> None:

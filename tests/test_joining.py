@@ -77,16 +77,22 @@ def test_the_joined_network_answers_the_mean_of_both_with_and_without_the_patien
     assert both.get_layer("features").output.shape[1:] == (2, 2, 1280 + 1024)
 
 
-def test_three_networks_are_joined_alike(runs, inputs, tmp_path):
+def test_three_networks_are_joined_alike_also_one_to_a_joined_pair(runs, joined, inputs, tmp_path):
     third = changed(runs[0], tmp_path / "third", network="efficientnet_lite2")
     (third / "best.keras").unlink()
+    shutil.copyfile(runs[0] / "split.csv", third / "split.csv")
     networks.build("efficientnet_lite2", size=SIZE, metadata=COLUMNS).save(third / "best.keras")
-    joining.join(runs=[*runs, third], folder=tmp_path / "all")
-    joined, *alone = (conversion.load_keras(run / "best.keras") for run in (tmp_path / "all", *runs, third))
+    joining.join(runs=[third, *runs], folder=tmp_path / "all")
+    three, *alone = (conversion.load_keras(run / "best.keras") for run in (tmp_path / "all", *runs, third))
     expected = softmax(np.mean([np.log(model.predict(inputs, verbose=0)) for model in alone], axis=0), 1.0)
-    np.testing.assert_allclose(joined.predict(inputs, verbose=0), expected, atol=1e-6)
-    assert networks.widths(joined) == (1280, 1280, 1024)
-    assert [state.config.network for state in lineage(tmp_path / "all")][-1] == "lite0_lite2_mobilenet"
+    np.testing.assert_allclose(three.predict(inputs, verbose=0), expected, atol=1e-6)
+    assert networks.widths(three) == (1280, 1024, 1280)
+
+    joining.join(runs=[third, joined], folder=tmp_path / "later")
+    later = conversion.load_keras(tmp_path / "later" / "best.keras")
+    np.testing.assert_allclose(later.predict(inputs, verbose=0), expected, atol=1e-6)
+    names = ["lite0_mobilenet", "efficientnet_lite2", "lite0_mobilenet_lite2"]
+    assert [state.config.network for state in lineage(tmp_path / "later")] == [*PAIR, *names]
 
 
 def test_what_each_half_started_from_is_told_and_how_to_join_them_again(runs, joined, halved):

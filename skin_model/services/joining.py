@@ -19,7 +19,7 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
     activation maps are the sum of theirs.
 
     Args:
-        runs: finished trainings of the networks of one of `networks.JOINED`, in any order.
+        runs: finished trainings of the networks of one of `networks.JOINED`, or joined of some of them, in any order.
         folder: the new run's.
 
     Raises:
@@ -27,12 +27,13 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
         TrainingError: a training that is not finished, or of another split; a folder that already holds one.
     """
     states = [read_state(run) for run in runs]
-    networks_of = [state.config.network for state in states]
-    joined = next((name for name, of in networks.JOINED.items() if sorted(of) == sorted(networks_of)), None)
+    given = [member for state in states for member in networks.members(state.config.network)]
+    joined = next((name for name, of in networks.JOINED.items() if sorted(of) == sorted(given)), None)
     if joined is None:
-        known = "; or of ".join(" and ".join(members) for members in networks.JOINED.values())
-        raise ConfigurationError(f"{' and '.join(networks_of)} make no known network. Name trainings of {known}.")
-    order = [networks_of.index(member) for member in networks.JOINED[joined]]
+        known = "; or of ".join(" and ".join(of) for of in networks.JOINED.values())
+        raise ConfigurationError(f"{' and '.join(given)} make no known network. Name trainings of {known}.")
+    place = networks.JOINED[joined].index
+    order = sorted(range(len(runs)), key=lambda number: place(networks.members(states[number].config.network)[0]))
     first = states[order[0]].config
     for name in SHARED:
         one = getattr(first, name)

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,20 +81,13 @@ def make_bundle(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-unfinished-") as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
-        if half:
-            conversion.halve(model)
-        conversion.save(model, folder / "network.keras", half=half)
         epochs = [asdict(record) for record in stages[-1].history]
         columns = [field.name for field in fields(EpochRecord)]
         pd.DataFrame(epochs, columns=columns).to_csv(folder / "history.csv", index=False)
         on_stage("hashing the images the model has met")
         _write_seen(table[table.part != "test"], folder / "seen.csv.gz")
         on_stage("converting to the serving form and comparing both")
-        conversion.convert(model, folder, half=half)
-        if half:
-            shared_weights.leave_out(folder)
-        if part := PatientPart.of(model, stages[-1].config.columns):
-            part.save(folder / "patient.npz")
+        _write_networks(model, folder, stages[-1].config.columns, half)
         calibration_rows = table[table.part == "calibration"]
         manifest = _manifest(
             stages[-1], reproduction.told(stages, lineage_folders(run)), table, views, sensitivity, half
@@ -145,6 +138,18 @@ def _guarded(data: Path, run: Path, fingerprint: str, on_check: Callable[[int, i
         )
     leaks.refuse(table, split, on_check)
     return placed
+
+
+def _write_networks(model: Any, folder: Path, columns: Sequence[str], half: bool) -> None:
+    """The network in all its forms; where they are halved the model is, too."""
+    if half:
+        conversion.halve(model)
+    conversion.save(model, folder / "network.keras", half=half)
+    conversion.convert(model, folder, half=half)
+    if half:
+        shared_weights.leave_out(folder)
+    if part := PatientPart.of(model, columns):
+        part.save(folder / "patient.npz")
 
 
 def _write_seen(met: pd.DataFrame, path: Path) -> None:
