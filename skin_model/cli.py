@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands.add_parser("predict", help="judge images and folders of images"))
     explaining.add_explain_check(commands.add_parser("explain-check", help="measure whether explanations are true"))
     segmentation.add(commands.add_parser("segmentation", help="train and measure what outlines lesions"))
-    worker.add(commands.add_parser("worker", help="carry out the trainings that were started from the browser"))
+    worker.add(commands.add_parser("worker", help="carry out the jobs that were started from the browser"))
     return parser
 
 
@@ -88,7 +88,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--half",
         action="store_true",
-        help="round the weights to float16, which halves the model's size, and measure it so",
+        help="round the weights to float16 before anything is measured, which makes the model a quarter as large",
     )
     parser.add_argument("--note", default="", metavar="TEXT", help="for the model's card: how the model was made")
     parser.add_argument(
