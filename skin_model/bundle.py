@@ -27,7 +27,7 @@ from skin_model import files
 from skin_model.errors import BundleError
 from skin_model.taxonomy import CODES
 
-FORMAT = 1
+FORMAT, OLDER = 2, {1}  # 1: before kernels could be kept once
 DRAWN = "drawn lesions"  # name of synthetic data: nothing learned from them may serve patients
 REQUIRED = {"network.keras", "serving.xml", "head.npz", "seen.csv.gz"}
 SERVED = {"serving.bin", "serving.npz"}  # one of them
@@ -128,7 +128,7 @@ def read(folder: Path) -> Bundle:
         ) from error
     except (OSError, ValueError) as error:
         raise BundleError(f"The model's manifest in {folder} cannot be read ({error}). Restore the folder.") from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+    if not isinstance(raw, dict) or raw.get("format") not in {FORMAT, *OLDER}:
         raise BundleError(f"The model in {folder} is not of format {FORMAT}. Make the bundle again with this version.")
     if newer := sorted(raw.keys() - {known.name for known in fields(Manifest)}):
         raise BundleError(

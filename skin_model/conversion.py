@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skin_model import networks
+from skin_model import files, networks
 from skin_model.errors import BundleError
 from skin_model.explain.activation import Head
 
@@ -22,7 +22,7 @@ def load_keras(path: Path) -> Any:
         raise BundleError(f"{path} is missing, damaged or incomplete. Copy it again, or train again.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except files.UNREADABLE as error:
         raise BundleError(f"{path.name} cannot be loaded as a Keras network ({error}). Train it again.") from error
 
 

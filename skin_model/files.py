@@ -3,11 +3,16 @@
 import errno
 import fcntl
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from skin_model.errors import BusyError
+
+# what reading an archive raises that is damaged, incomplete or holds something else
+UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager

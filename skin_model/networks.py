@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
-from skin_model import backbones, patients
+from skin_model import backbones, files, patients
 from skin_model.errors import ConfigurationError
 from skin_model.taxonomy import DIAGNOSES
 
@@ -181,7 +181,7 @@ def _name_in(file: str) -> str:
     try:
         with ZipFile(file) as whole:
             name = json.loads(whole.read("config.json"))["config"]["name"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (*files.UNREADABLE, TypeError) as error:
         raise ConfigurationError(f"{file} is damaged or incomplete ({error}). Copy it again.") from error
     return str(name)
 
@@ -221,7 +221,7 @@ def _load_whole(model: Any, weights: str) -> None:
             single = picture_part(model)
             single.load_weights(weights)
             model.get_layer("picture_logits").set_weights(single.get_layer("output").get_weights())
-    except (ValueError, OSError, KeyError, BadZipFile) as error:
+    except files.UNREADABLE as error:
         raise ConfigurationError(
             f"The weights in {weights} do not fit {model.name} at this task, or are damaged or incomplete: {error}. "
             "Name a file trained with the same network, or copy it again."

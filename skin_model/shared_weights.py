@@ -1,4 +1,4 @@
-"""The weights that a bundle's two networks share, kept once.
+"""The weights that both forms of a bundle's network share, kept once.
 
 A network of `conversion.halve` and its serving form have the same kernels, their axes in another order, up to a factor
 for each output channel that nearly always is 1 or -1.  So `serving.bin` need not be kept: `serving.npz` holds where its
@@ -7,12 +7,14 @@ kernels stand in `network.keras`, these factors, and bit by bit the little that 
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from skin_model import files
 from skin_model.errors import BundleError
 
 ALIKE = 0.9  # share of a kernel's weights that have to be the same; others are of another layer
@@ -24,6 +26,7 @@ def leave_out(folder: Path) -> None:
     Nothing is lost by a kernel that `network.keras` does not hold: all of it differs then.
     """
     weights = np.fromfile(folder / "serving.bin", np.uint8)
+    checksum = zlib.crc32(weights.tobytes())
     kernels = _kernels(folder / "network.keras")
     names: list[str] = []
     offsets: list[int] = []
@@ -39,7 +42,7 @@ def leave_out(folder: Path) -> None:
     _toggle(weights, kernels, names, offsets, np.array(factors, np.float32))
     np.savez_compressed(
         folder / "serving.npz", names=np.array(names, str), offsets=np.array(offsets, np.int64),
-        factors=np.array(factors, np.float32), difference=weights,
+        factors=np.array(factors, np.float32), difference=weights, checksum=checksum,
     )  # fmt: skip
     (folder / "serving.bin").unlink()
 
@@ -54,7 +57,9 @@ def read(network: Path, rest: Path) -> np.ndarray:
         with np.load(rest) as kept:
             weights = kept["difference"]
             _toggle(weights, _kernels(network), kept["names"], kept["offsets"], kept["factors"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            if zlib.crc32(weights.tobytes()) != kept["checksum"]:
+                raise ValueError("it was made of other weights")
+    except files.UNREADABLE as error:
         raise BundleError(f"{rest.name} does not fit {network.name} ({error}). Make the bundle again.") from error
     return weights
 
@@ -64,7 +69,7 @@ def _toggle(weights: np.ndarray, kernels: dict[str, np.ndarray], names: Any, off
     done = 0
     for name, offset in zip(names, offsets, strict=True):
         kernel = kernels[name]
-        foretold = (kernel * factors[done : done + len(kernel), None]).astype(np.float16).ravel()
+        foretold = (kernel.astype(np.float32) * factors[done : done + len(kernel), None]).astype(np.float16).ravel()
         _at(weights, offset, foretold.size).view(np.uint16)[:] ^= foretold.view(np.uint16)
         done += len(kernel)
 
@@ -77,6 +82,7 @@ def _factors(kernel: np.ndarray, served: np.ndarray) -> np.ndarray | None:
     """By what each output channel was multiplied, float32 (channels,), or None for a kernel of another layer."""
     if kernel.shape != served.shape:
         return None
+    kernel = kernel.astype(np.float32)
     largest = np.arange(len(kernel)), np.abs(kernel).argmax(axis=1)
     base = np.where(kernel[largest] == 0, 1, kernel[largest])  # of a channel that is nothing at all
     factors = served[largest].astype(np.float32) / base
@@ -84,7 +90,7 @@ def _factors(kernel: np.ndarray, served: np.ndarray) -> np.ndarray | None:
 
 
 def _kernels(network: Path) -> dict[str, np.ndarray]:
-    """Every convolution's kernel by its name in a `.keras` file: float32 (output channels, weights of each)."""
+    """Every convolution's kernel by its name in a `.keras` file: (output channels, weights of each)."""
     import h5py
 
     kernels = {}
@@ -92,7 +98,7 @@ def _kernels(network: Path) -> dict[str, np.ndarray]:
     def keep(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.ndim == 4:
             depthwise = "depthwise" in name  # (h, w, C, 1), or (h, w, in, out)
-            kernel = item[()].astype(np.float32).transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
+            kernel = item[()].transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
             kernels[name] = kernel.reshape(len(kernel), -1)
 
     with zipfile.ZipFile(network) as whole, h5py.File(io.BytesIO(whole.read("model.weights.h5"))) as file:

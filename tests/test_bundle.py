@@ -80,7 +80,7 @@ def test_a_folder_without_a_manifest_is_no_model(copied):
 def test_a_manifest_that_is_no_manifest_is_refused(copied, content):
     folder = copied()
     (folder / "manifest.json").write_bytes(content)
-    with pytest.raises(BundleError, match=r"cannot be read|not of format 1"):
+    with pytest.raises(BundleError, match=r"cannot be read|not of format 2"):
         bundle.read(folder)
 
 
@@ -118,8 +118,8 @@ def test_prediction_sets_without_the_threshold_of_a_class_are_refused(copied):
 
 def test_a_bundle_of_another_format_is_refused(copied):
     folder = copied()
-    rewrite(folder, format=2)
-    with pytest.raises(BundleError, match="not of format 1"):
+    rewrite(folder, format=3)
+    with pytest.raises(BundleError, match="not of format 2"):
         bundle.read(folder)
 
 

@@ -1,11 +1,11 @@
-"""Two trainings joined into one network, and models whose weights take two bytes each."""
+"""Trainings joined into one network, and models whose weights take two bytes each."""
 
 import os
 import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -14,12 +14,13 @@ from skin_model import bundle, cli, conversion, imaging, networks, shared_weight
 from skin_model.bundle import Bundle
 from skin_model.entities import Patient
 from skin_model.errors import BundleError, ConfigurationError, TrainingError
+from skin_model.evaluation import faithfulness
 from skin_model.evaluation.calibration import softmax
 from skin_model.inference import Classifier
 from skin_model.neighbours import References
 from skin_model.patients import encode
 from skin_model.recipe import TrainingConfig
-from skin_model.services import gate, joining, models, prediction, reproduction, training
+from skin_model.services import explanation_check, gate, joining, models, prediction, reproduction, training
 from skin_model.taxonomy import CODES
 from skin_model.training.state import RunState, lineage, read_state, write_state
 
@@ -80,7 +81,6 @@ def test_the_joined_network_answers_the_mean_of_both_with_and_without_the_patien
 def test_three_networks_are_joined_alike_also_one_to_a_joined_pair(runs, joined, inputs, tmp_path):
     third = changed(runs[0], tmp_path / "third", network="efficientnet_lite2")
     (third / "best.keras").unlink()
-    shutil.copyfile(runs[0] / "split.csv", third / "split.csv")
     networks.build("efficientnet_lite2", size=SIZE, metadata=COLUMNS).save(third / "best.keras")
     joining.join(runs=[third, *runs], folder=tmp_path / "all")
     three, *alone = (conversion.load_keras(run / "best.keras") for run in (tmp_path / "all", *runs, third))
@@ -144,6 +144,28 @@ def test_a_halved_model_takes_half_the_room_and_every_form_of_it_is_the_same_net
     np.testing.assert_allclose(answers, learned.predict(inputs, verbose=0), atol=0.02)
 
 
+def test_explanations_of_a_halved_model_can_be_checked(halved, drawn_data, monkeypatch):
+    """Against the network with shuffled weights, which shares none with the serving form that the model came with."""
+    monkeypatch.setattr(faithfulness, "DEPENDS", -1)
+    found = explanation_check.check(classifier=Classifier(halved), data=drawn_data, images=1, slow_images=0)
+    assert found["images"] == 1
+
+
+def test_a_damaged_member_is_named(runs, joined, tmp_path):
+    """A byte changed inside what was deflated: no archive's check sum is reached."""
+    member = changed(runs[0], tmp_path / "member")
+    (member / "best.keras").unlink()
+    with ZipFile(runs[0] / "best.keras") as sound, ZipFile(member / "best.keras", "w", ZIP_DEFLATED) as damaged:
+        for name in sound.namelist():
+            damaged.writestr(name, sound.read(name))
+        start = damaged.getinfo("config.json").header_offset + 60
+    content = bytearray((member / "best.keras").read_bytes())
+    content[start : start + 40] = bytes(40)
+    (member / "best.keras").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"best\.keras is damaged or incomplete"):
+        joining.join(runs=[member, runs[1]], folder=tmp_path / "out")
+
+
 def test_kernels_that_both_forms_share_are_kept_once_and_nothing_is_lost(halved, joined, tmp_path):
     conversion.convert(conversion.load_keras(halved.path("network.keras")), tmp_path, half=True)
     served = (tmp_path / "serving.bin").read_bytes()
@@ -157,11 +179,13 @@ def test_kernels_that_both_forms_share_are_kept_once_and_nothing_is_lost(halved,
     assert other[1].stat().st_size > 10 * halved.path("serving.npz").stat().st_size
 
 
-def test_a_network_of_another_model_is_not_served(halved, trained, tmp_path):
+@pytest.mark.parametrize("other", ["of another kind", "of other weights"])
+def test_a_network_of_another_model_is_not_served(halved, joined, trained, other, tmp_path):
     """Every hash may fit, and the two files not each other."""
     folder = tmp_path / "model"
     shutil.copytree(halved.folder, folder)
-    shutil.copyfile(trained / "best.keras", folder / "network.keras")
+    run = trained if other == "of another kind" else joined
+    shutil.copyfile(run / "best.keras", folder / "network.keras")
     bundle.write_manifest(folder, halved.manifest)
     with pytest.raises(BundleError, match=r"serving\.npz does not fit network\.keras"):
         Classifier(bundle.read(folder))
@@ -238,6 +262,12 @@ def test_what_cannot_be_joined_is_refused_and_leaves_nothing(runs, others, error
     other = changed(runs[1], tmp_path / "other", **others)
     with pytest.raises(error, match=sentence):
         joining.join(runs=[runs[0], other], folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_run_is_nothing_to_join(joined, tmp_path):
+    with pytest.raises(ConfigurationError, match="Name two at least"):
+        joining.join(runs=[joined], folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

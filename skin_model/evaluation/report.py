@@ -149,7 +149,7 @@ def _data(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
 
 def _protocol(manifest: dict[str, Any]) -> str:
     training = {k: v for k, v in (manifest.get("training") or {}).items() if k != "weights"}  # named above
-    if not training.get("epochs_run", 1):  # two networks put together
+    if not training.get("epochs_run", 1):  # networks only joined
         del training["best_epoch"], training["epochs_run"]
     fitted = {
         "Temperature": manifest.get("temperature"),

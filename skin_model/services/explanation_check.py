@@ -241,6 +241,7 @@ def _forgetful(made: Bundle) -> Iterator[dict[str, Classifier]]:
             model = conversion.load_keras(folder / "network.keras")
             randomise(model, head_only=name == "head")
             model.save(folder / "network.keras")
+            (folder / "serving.npz").unlink(missing_ok=True)  # of the network as it was
             conversion.convert(model, folder)
             controls[name] = Classifier(Bundle(folder, bundle.write_manifest(folder, made.manifest)))
         yield controls

@@ -23,9 +23,11 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
         folder: the new run's.
 
     Raises:
-        ConfigurationError: no such joined network, or networks of different size, inputs, task or validation fold.
+        ConfigurationError: a single run, no such joined network, or networks that differ in size, inputs, task or fold.
         TrainingError: a training that is not finished, or of another split; a folder that already holds one.
     """
+    if len(runs) < 2:
+        raise ConfigurationError("One training is nothing to join. Name two at least.")
     states = [read_state(run) for run in runs]
     given = [member for state in states for member in networks.members(state.config.network)]
     joined = next((name for name, of in networks.JOINED.items() if sorted(of) == sorted(given)), None)
@@ -54,7 +56,8 @@ def join(*, runs: Sequence[Path], folder: Path) -> RunState:
         model = networks.build(
             joined, size=config.size, task=config.task, weights=config.weights, metadata=config.columns
         )
-        splits.write(splits.read(runs[0] / "split.csv", leaky=True), folder / "split.csv")
+        with_split = next((run for run in runs if (run / "split.csv").is_file()), runs[0])  # one of a bundle has none
+        splits.write(splits.read(with_split / "split.csv", leaky=True), folder / "split.csv")
         with files.whole(folder / "best.keras") as partial:
             model.save(partial)
         state = RunState(config, states[0].split, finished=True)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -195,7 +194,7 @@ def _model(state: RunState, folder: Path, batches: Batches) -> Any:
         attention.layers()
         try:
             return keras.saving.load_model(_checkpoint(folder, state.epoch))
-        except (ValueError, OSError, KeyError, BadZipFile) as error:
+        except files.UNREADABLE as error:
             raise TrainingError(
                 f"The checkpoint of epoch {state.epoch} in {folder} is missing or damaged ({error}). "
                 "Start a new training."
