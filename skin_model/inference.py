@@ -1,9 +1,8 @@
 """A bundle's serving form, loaded once: calibrated probabilities, embeddings and feature maps, no TensorFlow."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from skin_model.explain.activation import Head
 from skin_model.patients import PatientPart
 
 VIEWS = (1, 2, 4, 8)
-KEPT = 4  # batch sizes for which the network stays compiled
-IDLE = 2  # requests kept for each of these: each holds its buffers and the last input it was given
+IDLE = 2  # requests kept for each stream: each holds its buffers
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,6 @@ class Answers:
     features: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Executable:
-    """The network compiled for one batch size, and some of its requests that no thread is using."""
-
-    compiled: Any
-    idle: deque[Any] = field(default_factory=lambda: deque(maxlen=IDLE))
-
-
 class Classifier:
     """A loaded bundle; safe to call from many threads at once.
 
@@ -61,13 +51,17 @@ class Classifier:
         self._core = openvino.Core()
         # read whole: mapped weights would change under a bundle that is being replaced
         self._core.set_property({"ENABLE_MMAP": False})
-        self._lock = Lock()
-        self._executables: OrderedDict[int, _Executable] = OrderedDict()
+        # one picture at a time on each of as many streams as suit the processor: what a layer leaves stays in its
+        # cache. bfloat16, OpenVINO's own choice on some processors, would change probabilities in the third digit
+        hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
         try:
-            self._network = self._read(bundle)
-            self._executable(bundle.manifest.views)
+            network = self._read(bundle)
+            network.reshape([1, self.manifest.size, self.manifest.size, 3])
+            self._compiled = self._core.compile_model(network, "CPU", hints)
+            self._streams: int = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         except RuntimeError as error:
             raise BundleError(f"The model {bundle.manifest.model_version} cannot be executed here: {error}") from error
+        self._idle: deque[Any] = deque(maxlen=IDLE * self._streams)  # requests that no thread is using
 
     def _read(self, bundle: Bundle) -> Any:
         import openvino
@@ -126,31 +120,26 @@ class Classifier:
         return self._run(inputs)[0]
 
     def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        executable = self._executable(len(inputs))
-        try:
-            request = executable.idle.pop()
-        except IndexError:
-            request = executable.compiled.create_infer_request()
-        try:
-            request.infer([inputs], share_inputs=True)
-            first, second, third = (request.get_output_tensor(i).data.copy() for i in range(3))
-        finally:
-            executable.idle.append(request)  # the longest unused goes where there are too many
+        requests = [self._request() for _ in inputs[: self._streams]]
+        found: list[list[np.ndarray]] = []
+        for start in range(0, len(inputs), len(requests)):
+            pictures = inputs[start : start + len(requests), None]
+            running = requests[: len(pictures)]
+            for request, picture in zip(running, pictures, strict=True):
+                request.start_async([picture])
+            for request in running:
+                request.wait()
+                found.append([request.get_output_tensor(i).data.copy() for i in range(3)])
+        # those of a run that failed may still be busy and are left; the longest unused go where there are too many
+        self._idle.extend(requests)
+        first, second, third = (np.concatenate(each) for each in zip(*found, strict=True))
         return first, second, third
 
-    def _executable(self, count: int) -> _Executable:
-        """The network compiled for batches of `count`: a tenth faster than for any, and compiled in a tenth second."""
-        with self._lock:
-            if count not in self._executables:
-                network = self._network.clone()
-                network.reshape([count, self.manifest.size, self.manifest.size, 3])
-                # bfloat16, OpenVINO's own choice on some processors, would change probabilities in the third digit
-                hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-                self._executables[count] = _Executable(self._core.compile_model(network, "CPU", hints))
-                if len(self._executables) > KEPT:
-                    self._executables.popitem(last=False)
-            self._executables.move_to_end(count)
-            return self._executables[count]
+    def _request(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._compiled.create_infer_request()
 
 
 def with_patients(logits: np.ndarray, part: PatientPart | None, patients: Sequence[Patient]) -> np.ndarray:

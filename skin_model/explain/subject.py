@@ -10,7 +10,7 @@ from skin_model import imaging
 from skin_model.explain.activation import Head
 
 OnProgress = Callable[[int, int], None]  # (done, total); may raise to stop the work
-BATCH = 25  # always full: a classifier keeps few batch sizes compiled; 25 pictures keep nobody else waiting long
+BATCH = 25  # few enough that a user who stops the work, or asks something else, does not wait long
 
 
 def idle(done: int, total: int) -> None:
@@ -43,13 +43,10 @@ class Subject:
     def ask(self, count: int, variant: Callable[[int], np.ndarray], on_progress: OnProgress = idle) -> np.ndarray:
         """The network's answers (count, K) for `variant(i)`, float32 (s, s, 3), i from 0 to count - 1, in batches."""
         answers = []
-        batch = np.zeros((BATCH, *self.square.shape), np.float32)
         for start in range(0, count, BATCH):
             on_progress(start, count)
-            numbers = range(start, min(start + BATCH, count))
-            for place, number in enumerate(numbers):
-                batch[place] = variant(number)
-            answers.append(self.network(batch)[: len(numbers)])
+            variants = [variant(i) for i in range(start, min(start + BATCH, count))]
+            answers.append(self.network(np.stack(variants, dtype=np.float32)))
         on_progress(count, count)
         return np.concatenate(answers)
 
