@@ -15,18 +15,19 @@ def fitted(height: int = 110, width: int = 146, size: int = 64) -> np.ndarray:
     return imaging.fit(draw_lesion("mel", seed=3, height=height, width=width)[0], size)
 
 
-def three_dots() -> np.ndarray:
+def three_dots(size: int = 64, radius: int = 15) -> np.ndarray:
     """Dots of pure red, green and blue, anticlockwise around the centre, on black."""
-    picture = np.zeros((64, 64, 3), np.uint8)
+    picture = np.zeros((size, size, 3), np.uint8)
+    middle = (size - 1) / 2
     for channel, angle in enumerate(np.radians([90, 210, 330])):
-        x, y = round(31.5 + 15 * np.cos(angle)), round(31.5 - 15 * np.sin(angle))
+        x, y = round(middle + radius * np.cos(angle)), round(middle - radius * np.sin(angle))
         picture[y - 3 : y + 4, x - 3 : x + 4, channel] = 255
     return picture
 
 
 def dots_of(picture: np.ndarray) -> np.ndarray:
     """Centre of each channel's brightness as (x, y upwards), (3, 2)."""
-    y, x = np.mgrid[0:64, 0:64]
+    y, x = np.mgrid[: len(picture), : len(picture)]
     weights = picture.reshape(-1, 3).astype(float)
     return np.stack([x.ravel() @ weights, -y.ravel() @ weights], 1) / weights.sum(0)[:, None]
 
@@ -73,6 +74,33 @@ def test_pictures_are_turned_by_any_angle_and_mirrored_half_of_the_time():
 
     assert 70 <= (sides == 1).sum() <= 130  # 4 standard deviations of 200 fair throws
     assert set(np.floor(np.array(angles) / (np.pi / 4)).astype(int)) == set(range(-4, 4))
+
+
+def test_pictures_are_zoomed_sheared_and_shifted_as_far_as_the_strength_says_and_no_farther():
+    picture = three_dots(256, 20)  # so near the middle that no corner mirrors them
+
+    def shapes(**of: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of 300 draws: the square root of the triangle's area, its longest side over its shortest, its centre."""
+        strength = Strength(**vars(STILL) | of)
+        dots = np.stack([dots_of(augment(picture, strength, np.random.default_rng(s))) for s in range(300)])
+        sides = np.linalg.norm(dots - np.roll(dots, 1, axis=1), axis=2)
+        area = np.abs(np.linalg.det(np.stack([dots[:, 1] - dots[:, 0], dots[:, 2] - dots[:, 0]], 1))) / 2
+        return np.sqrt(area), sides.max(axis=1) / sides.min(axis=1), dots.mean(axis=1) - (127.5, -127.5)
+
+    area, skew, centre = shapes()
+    usual = np.median(area)
+    assert np.ptp(area) < 0.05 * usual
+    assert skew.max() < 1.1
+    assert np.abs(centre).max() < 1
+
+    zoomed = shapes(scale=0.25)[0] / usual
+    assert (zoomed.min(), zoomed.max()) == pytest.approx((np.exp(-0.25), np.exp(0.25)), rel=0.05)
+    # an equilateral triangle sheared by s becomes up to about 1 + s longer on one side than on another
+    sheared = shapes(shear=0.15)
+    assert 1.12 < sheared[1].max() < 1.25
+    assert np.ptp(sheared[0]) < 0.05 * usual, "a shear keeps the area"
+    shifted = np.abs(shapes(shift=0.1)[2])
+    assert 0.09 * 256 < shifted.max() < 0.1 * np.sqrt(2) * 256 + 1
 
 
 @pytest.mark.parametrize("name", ACTIVE)

@@ -377,6 +377,32 @@ def test_kept_answers_come_to_the_figures_of_the_cross_validation_and_so_does_th
     assert any(line.startswith(auc) for line in printed(kept))
     assert any(line.startswith(auc) for line in printed(kept, crossed))
 
+    answers = pd.read_csv(kept)
+    answers[LOGS] = np.roll(answers[LOGS], 1, axis=1)  # each class gets another one's answer
+    answers.to_csv(wrong := tmp_path / "wrong.csv.gz", index=False)
+
+    def macro_auc(*arguments: object) -> list[str]:
+        return next(line.split()[2:] for line in printed(*arguments) if line.startswith("Macro AUC"))
+
+    right, worse, told = macro_auc(crossed), macro_auc(wrong), macro_auc(crossed, "--against", wrong)
+    assert told[:2] == [worse[0], right[0]]
+    difference, low, high = (float(told[place]) for place in (2, 3, 5))
+    assert difference == pytest.approx(float(right[0]) - float(worse[0]), abs=2e-3)
+    assert low < difference < high
+    better = sum(float(one) > float(other) for one, other in zip(right[4:], worse[4:], strict=True))
+    assert told[6:] == [str(better), "of", str(len(found["folds"]))]
+
+    parts = splits.read(crossed / "split.csv")
+    places = [parts.index[parts["part"] == part][0] for part in ("fold0", "fold1", "fold0", "calibration")]
+    images = [parts["image_id"][place] for place in places]
+    lookalikes = pd.DataFrame({"image_a": images[::2], "image_b": images[1::2], "same_lesion": "yes"})
+    lookalikes.to_csv(reviewed := tmp_path / "reviewed.csv", index=False)
+    lesions = parts["lesion_id"][places[:2]]
+    count = parts["lesion_id"].isin(lesions).sum()
+    lines = printed(kept, "--reviewed", reviewed)
+    assert lines[0] == f"Left out: {count} images of 2 lesions."
+    assert f"Images {(parts['part'].str.startswith('fold')).sum() - count}" in " ".join(lines)
+
 
 def test_limits_are_not_fitted_on_an_unfinished_cross_validation_or_one_of_another_split(
     crossed, trained, drawn_data, tmp_path
