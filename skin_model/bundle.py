@@ -169,7 +169,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def add(made: Bundle, name: str, text: str) -> None:
-    """Add a text file to a bundle or replace it; whenever this is broken off, what lies there is a whole model."""
+    """Add a text file to a bundle or replace it; whenever this is broken off, what lies there is a whole model.
+
+    Raises:
+        BundleError: another model was put into the folder since `made` was read.
+    """
+    if read(made.folder).manifest != made.manifest:
+        was = made.manifest.model_version
+        raise BundleError(f"{made.folder} no longer holds {was} as it was read; nothing was added. Start again.")
     raw = asdict(made.manifest)
     raw["files"].pop(name, None)
     _write(made.folder, raw)

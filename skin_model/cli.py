@@ -2,15 +2,23 @@
 
 import argparse
 import io
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from skin_model import files
-from skin_model.commands import OK, REFUSED, SOME_FAILED, STOPPED, dataset, explaining, segmentation, training, worker
+from skin_model.commands import (
+    OK,
+    REFUSED,
+    SOME_FAILED,
+    STOPPED,
+    dataset,
+    explaining,
+    json_file,
+    segmentation,
+    training,
+    worker,
+)
 from skin_model.entities import SEXES, SITES, Patient
 from skin_model.errors import ImageError, SkinModelError
 
@@ -37,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_what_cannot_be_written()
         return REFUSED
     except KeyboardInterrupt:
-        print(f"stopped{'; it goes on with --resume' if hasattr(options, 'resume') else ''}", file=sys.stderr)
+        hint = "; --resume goes on with what was begun" if hasattr(options, "resume") else ""
+        print(f"stopped{hint}", file=sys.stderr)
         return STOPPED
 
 
@@ -159,7 +168,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from skin_model.progress import steps
     from skin_model.services import evaluation, workspace
 
-    with _json_file(options.json) as write:
+    with json_file(options.json) as write:
         classifier = workspace.load(options.model)
         with steps("evaluating") as advance:
             found = evaluation.evaluate(
@@ -193,7 +202,7 @@ def _predict(options: argparse.Namespace) -> int:
     failed = 0
     objects = []
     explainer = explaining.explainer(options)
-    with _json_file(options.json) as write:
+    with json_file(options.json) as write:
         classifier = workspace.load(options.model)
         explain = explainer(classifier) if explainer else None
         with steps("judging") as advance:
@@ -215,13 +224,3 @@ def _predict(options: argparse.Namespace) -> int:
                         print(*(f"  {entry['file'] or entry['note']}" for entry in made), sep="\n")
         write(objects)
     return SOME_FAILED if failed else OK
-
-
-@contextmanager
-def _json_file(path: Path | None) -> Iterator[Callable[[object], None]]:
-    """A function that writes JSON to `path`, whole or not at all; opened first, so that nothing is computed in vain."""
-    if path is None:
-        yield lambda _: None
-        return
-    with files.whole(path) as partial, partial.open("w", encoding="utf-8") as file:
-        yield lambda content: print(json.dumps(content, indent=1), file=file)

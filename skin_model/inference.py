@@ -89,10 +89,10 @@ class Classifier:
         """
         views = views or self.manifest.views
         inputs = imaging.to_network(turned(squares, views))  # (views * N, s, s, 3), view by view
-        outputs, embeddings, features = self._run(inputs)
         count = len(squares)
+        outputs, embeddings, features = self._run(inputs, count)
         logits = to_logits(outputs).reshape(views, count, -1).mean(0)
-        return Answers(logits, embeddings[:count], features[:count])
+        return Answers(logits, embeddings, features)
 
     def embeddings(self, squares: np.ndarray) -> np.ndarray:
         """Mean embeddings float32 (N, D) of all eight views: the same for a picture turned or mirrored.
@@ -101,7 +101,7 @@ class Classifier:
             squares: as for `answer`.
         """
         views = np.split(turned(squares, 8), 8)
-        return np.mean([self._run(imaging.to_network(view))[1] for view in views], axis=0)
+        return np.mean([self._run(imaging.to_network(view), len(view))[1] for view in views], axis=0)
 
     def with_patients(self, logits: np.ndarray, patients: Sequence[Patient]) -> np.ndarray:
         """Logits (N, K) of pictures and of their patients together; unchanged for a model of pictures alone.
@@ -119,21 +119,23 @@ class Classifier:
         """The network's bare outputs (N, K) for images float32 (N, s, s, 3) in [0, 1], as Keras would give them."""
         return self._run(inputs)[0]
 
-    def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _run(self, inputs: np.ndarray, count: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Outputs of all inputs; embeddings and feature maps, which are large, of the first `count`."""
         requests = [self._request() for _ in inputs[: self._streams]]
-        found: list[list[np.ndarray]] = []
+        found: tuple[list[np.ndarray], ...] = ([], [], [])
         for start in range(0, len(inputs), len(requests)):
             pictures = inputs[start : start + len(requests), None]
             running = requests[: len(pictures)]
             for request, picture in zip(running, pictures, strict=True):
                 request.start_async([picture])
-            for request in running:
+            for number, request in enumerate(running, start):
                 request.wait()
-                found.append([request.get_output_tensor(i).data.copy() for i in range(3)])
+                for output, kept in enumerate(found if number < count else found[:1]):
+                    kept.append(request.get_output_tensor(output).data.copy())
         # those of a run that failed may still be busy and are left; the longest unused go where there are too many
         self._idle.extend(requests)
-        first, second, third = (np.concatenate(each) for each in zip(*found, strict=True))
-        return first, second, third
+        outputs, embeddings, features = map(np.concatenate, found)
+        return outputs, embeddings, features
 
     def _request(self) -> Any:
         try:

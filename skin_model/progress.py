@@ -39,12 +39,11 @@ class TrainingProgress:
 
     Args:
         epochs: of each training.
-        runs: how many trainings.
     """
 
-    def __init__(self, epochs: int, runs: int = 1) -> None:
-        self._epochs, self._runs = epochs, runs
-        self._run, self._name = 0, ""
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._run, self._runs, self._name = 0, 1, ""
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -151,7 +151,7 @@ def test_stopping_a_command_by_hand_leaves_no_traceback_and_names_resume_where_t
     for service, name in ((training, "train"), (models, "make_bundle")):
         monkeypatch.setattr(service, name, interrupted)
     for arguments, said in (
-        (["train", "--data=D", "--out=O"], "stopped; it goes on with --resume"),
+        (["train", "--data=D", "--out=O"], "stopped; --resume goes on with what was begun"),
         (["bundle", "--data=D", "--run=R", "--out=O"], "stopped"),
     ):
         assert cli.main(arguments) == 130

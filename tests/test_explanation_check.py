@@ -9,7 +9,7 @@ from test_explain_methods import HEARD, PATCH, SIZE, planted
 
 from skin_model import bundle, cli
 from skin_model.conversion import load_keras
-from skin_model.errors import BusyError, ConfigurationError, DatasetError
+from skin_model.errors import BundleError, BusyError, ConfigurationError, DatasetError
 from skin_model.evaluation import faithfulness, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
@@ -143,6 +143,12 @@ def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked
     assert measure(file)[0] == checked, "and nothing lost"
     with pytest.raises(ConfigurationError, match="Name another file"):
         measure(file, seed=1)
+    file.write_text('{"labels": [1, 2, 3]}')  # somebody's own, in one line without an end
+    with pytest.raises(ConfigurationError, match="Name another file"):
+        measure(file)
+    assert file.read_text() == '{"labels": [1, 2, 3]}'
+    file.write_text(noted[:20])
+    assert measure(file)[0] == checked, "a check killed in its first line begins anew"
     file.write_bytes(b"\xff\xd8\n")
     with pytest.raises(ConfigurationError, match="Name another file"):
         measure(file)
@@ -212,30 +218,36 @@ def test_a_model_that_has_met_every_lesion_is_not_checked_on_them(made, parts):
         explanation_check.unseen(parts[parts["part"] != "test"], made)
 
 
-def test_figures_kept_in_a_model_reach_page_and_report_and_can_be_replaced(checked, copied, monkeypatch):
+@pytest.fixture
+def kept(checked):
+    """The figures as of pictures enough for a verdict."""
+    return checked | {"images": explanation_check.FEWEST}
+
+
+def test_figures_kept_in_a_model_reach_page_and_report_and_can_be_replaced(kept, copied, monkeypatch):
     made = bundle.read(copied())
     monkeypatch.setenv("SKIN_MODEL_BUNDLE", str(made.folder))
-    explanation_check.keep(checked, made)
+    explanation_check.keep(kept, made)
     again = bundle.read(made.folder)
-    assert json.loads(again.text(truthfulness.FILE)) == checked
+    assert json.loads(again.text(truthfulness.FILE)) == kept
     workspace.classifier()  # loaded
     offers = {offer.key: offer for offer in explaining.offers(summary=workspace.model_state().summary)}
-    assert offers["gradcam"].failed is not checked["methods"]["gradcam"]["passed"]
+    assert offers["gradcam"].failed is not kept["methods"]["gradcam"]["passed"]
     assert "pictures the model never saw" in offers["gradcam"].evidence
     assert "Not measured" in offers["lime"].evidence
     papers = registry.papers(registry.Version(2, "copied", registry.CHALLENGER, True, str(made.folder)))
     reported = registry.report(papers)
     assert "Not measured" not in reported
-    assert all(cell in reported for row in truthfulness.section(checked).rows for cell in row)
+    assert all(cell in reported for row in truthfulness.section(kept).rows for cell in row)
 
-    explanation_check.keep(checked | {"seed": 7}, again)
+    explanation_check.keep(kept | {"seed": 7}, again)
     assert json.loads(bundle.read(made.folder).text(truthfulness.FILE))["seed"] == 7
 
 
 @pytest.mark.parametrize("broken_at", [1, 2])
-def test_a_model_stays_whole_wherever_keeping_is_broken_off(checked, copied, monkeypatch, broken_at):
+def test_a_model_stays_whole_wherever_keeping_is_broken_off(kept, copied, monkeypatch, broken_at):
     made = bundle.read(copied())
-    explanation_check.keep(checked, made)
+    explanation_check.keep(kept, made)
     made = bundle.read(made.folder)
     writes, write = [], bundle._write
 
@@ -247,7 +259,7 @@ def test_a_model_stays_whole_wherever_keeping_is_broken_off(checked, copied, mon
 
     monkeypatch.setattr(bundle, "_write", fail)
     with pytest.raises(KeyboardInterrupt):
-        explanation_check.keep(checked | {"seed": 7}, made)
+        explanation_check.keep(kept | {"seed": 7}, made)
     assert bundle.read(made.folder).text(truthfulness.FILE) in ("", made.text(truthfulness.FILE))
 
 
@@ -294,6 +306,27 @@ def test_a_method_passes_only_if_it_beats_the_blob_and_forgets_with_the_network(
 def test_too_few_pictures_are_refused_before_anything_is_measured(order, words, copied, drawn_data, capsys):
     assert cli.main(["explain-check", "--data", str(drawn_data), "--model", str(copied()), *order]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_figures_of_too_few_pictures_and_of_another_model_are_not_kept(checked, kept, copied):
+    model = bundle.read(copied())
+    with pytest.raises(ConfigurationError, match="here it has 5 and 0"):
+        explanation_check.keep(checked, model)
+    remade = replace(model.manifest, model_version="remade")
+    bundle.write_manifest(model.folder, remade)
+    with pytest.raises(BundleError, match="no longer holds"):
+        explanation_check.keep(kept, model)
+    again = bundle.read(model.folder)
+    assert again.manifest.model_version == "remade"
+    explanation_check.keep(kept, again)
+    assert bundle.read(model.folder).text(truthfulness.FILE)
+
+
+def test_the_file_of_figures_is_opened_before_anything_is_measured(copied, drawn_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(explanation_check, "check", lambda **_: pytest.fail("measured in vain"))
+    order = ["--data", str(drawn_data), "--model", str(copied()), "--json", str(tmp_path / "missing" / "x.json")]
+    assert cli.main(["explain-check", *order]) == 2
+    assert "missing" in capsys.readouterr().err
 
 
 def test_the_command_prints_and_writes_the_figures(easily_told, made, drawn_data, tmp_path, capsys):

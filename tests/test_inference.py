@@ -81,6 +81,32 @@ def test_few_of_the_requests_that_were_busy_at_once_are_kept(classifier, monkeyp
     assert sum(request() is not None for request in made) == inference.IDLE
 
 
+def test_requests_of_an_answer_that_failed_are_left_and_the_next_one_is_right(classifier, squares, monkeypatch):
+    expected = classifier.answer(squares[:3])
+    create = classifier._compiled.create_infer_request
+    broken = []
+
+    class Breaking:
+        def __init__(self):
+            self._request = create()
+            broken.append(self)
+
+        def start_async(self, inputs):
+            self._request.start_async(inputs)
+
+        def wait(self):
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(classifier, "_compiled", SimpleNamespace(create_infer_request=Breaking))
+    classifier._idle.clear()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        classifier.answer(squares[:3])
+    assert broken
+    assert not classifier._idle, "one of them may still be at work"
+    monkeypatch.undo()
+    np.testing.assert_array_equal(classifier.answer(squares[:3]).logits, expected.logits)
+
+
 VIEWS = {
     1: [lambda x: x],
     2: [lambda x: x, np.fliplr],

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -12,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skin_model import cli, imaging, networks, tracking
 from skin_model.conversion import load_keras
-from skin_model.dataset.labels import loss_weights
+from skin_model.dataset.labels import loss_weights, oversampled
 from skin_model.dataset.pipeline import Batches
 from skin_model.errors import TrainingError
 from skin_model.recipe import TrainingConfig
@@ -48,6 +49,17 @@ def test_the_layer_is_that_of_a_logistic_regression_on_the_embeddings(refitted, 
     answers = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(answers / answers.sum(1, keepdims=True), expected, atol=2e-3)
     assert not layer.get_weights()[1].any()
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_oversampled_classes_weigh_in_the_layer_what_their_copies_weigh_in_the_training(share, parts, refit_settings):
+    naevi = parts[parts["dx"] == "nv"]
+    table = pd.concat([parts[parts["dx"] != "nv"].groupby("dx").head(2), naevi, naevi, naevi])
+    config = replace(refit_settings, balance="oversampling", oversample_to=share, attention=0.0)
+    copies = table["dx"].iloc[oversampled(table["dx"], share, config.seed)].value_counts(normalize=True)
+    weights = pd.Series(run._once(config, table).weights).groupby(table["dx"].to_numpy()).sum() / len(table)
+    for code in CODES:
+        assert weights[code] == pytest.approx(copies[code], abs=1e-6)
 
 
 def test_its_figures_are_told_where_a_training_ends(refitted, refit_settings, drawn_data, monkeypatch, capsys):

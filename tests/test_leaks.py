@@ -286,7 +286,7 @@ def test_lesions_that_a_review_found_to_be_one_stay_in_one_part(drawn_data, tmp_
     reviewed.write_text(f"image_a,image_b,same_lesion\n{a},{b},yes\n{c},{b}, Yes\n{d},{e},no\n{a},{e},\n")
 
     for seed in range(4):
-        split, _ = datasets.split(folder=drawn_data, file=tmp_path / "split.csv", seed=seed, reviewed=reviewed)
+        split, _ = datasets.split(folder=drawn_data, file=tmp_path / f"{seed}.csv", seed=seed, reviewed=reviewed)
         merged = split.set_index("image_id")
         lesions = table.set_index("image_id")["lesion_id"]
         one = lesions.index[lesions.isin(lesions[[a, b, c]])]
@@ -294,7 +294,10 @@ def test_lesions_that_a_review_found_to_be_one_stay_in_one_part(drawn_data, tmp_
         assert merged.loc[one, "lesion_id"].nunique() == 1
         untouched = lesions.index.difference(one)
         pd.testing.assert_series_equal(merged.loc[untouched, "lesion_id"], lesions[untouched])
-        leaks.refuse(table, splits.read(tmp_path / "split.csv"))
+        leaks.refuse(table, splits.read(tmp_path / f"{seed}.csv"))
+    with pytest.raises(DatasetError, match="exists"):
+        datasets.split(folder=drawn_data, file=reviewed)
+    assert reviewed.read_text().startswith("image_a,")
 
 
 def test_images_without_a_lesion_are_merged_too():

@@ -10,7 +10,7 @@ EPOCH = EpochRecord(**dict.fromkeys((f.name for f in fields(EpochRecord)), 0.0) 
 
 
 def test_each_training_is_announced_and_each_epoch_is_one_line_with_the_time_left_over_all(capsys):
-    with TrainingProgress(epochs=2, runs=2) as progress:
+    with TrainingProgress(epochs=2) as progress:
         progress.check(10, 70)
         progress.run("fold0", 0, 2)
         for batch in (1, 2, 3):
@@ -33,7 +33,7 @@ def test_an_epoch_without_validation_tells_no_figures_of_it(capsys):
 
 
 def test_the_bar_counts_the_batches_of_all_trainings_and_skips_those_that_were_done_before():
-    with TrainingProgress(epochs=4, runs=3) as progress:
+    with TrainingProgress(epochs=4) as progress:
         progress.run("fold1", 1, 3)
         progress.batch(2, 1, 10, 0.5)  # a run that is taken up in its third epoch
         task = progress._progress.tasks[0]

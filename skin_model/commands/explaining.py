@@ -1,14 +1,11 @@
 """The command `explain-check`, and what `predict --explain` adds to `predict`."""
 
 import argparse
-import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skin_model import files
-from skin_model.commands import OK
+from skin_model.commands import OK, json_file
 from skin_model.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,15 +74,14 @@ def _explain_check(options: argparse.Namespace) -> int:
     if options.keep:
         workspace.refuse_change(folder)
         explanation_check.require_enough(options.images, options.slow_images)
-    with files.whole(options.json) if options.json else nullcontext() as partial:
+    with json_file(options.json) as write:
         classifier = workspace.load(folder)
         with steps("measuring") as advance:
             found = explanation_check.check(
                 classifier=classifier, data=options.data, images=options.images, slow_images=options.slow_images,
                 seed=options.seed, rows_file=options.rows, on_progress=advance,
             )  # fmt: skip
-        if partial:
-            partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write(found)
     for line in explanation_check.lines(found):
         print(line)
     if options.keep:

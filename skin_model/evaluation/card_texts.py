@@ -29,8 +29,11 @@ OUT_OF_FOLD = """\
 The temperature was fitted on the calibration part, with which no weight was trained, and then multiplied by a
 correction: by so much the networks of a cross-validation, whose temperatures come from that part too, were too certain
 on the folds that they did not learn from. The operating points and the prediction sets were fitted on the calibration
-part and on those networks' answers for these folds. Each of these networks kept the epoch that was best on its fold,
+part and on those networks' answers for these folds. Each of these networks kept {kept},
 and none is this model: the figures below say whether the limits hold for it."""
+
+BEST_OF_FOLD = "the epoch that was best on its fold"
+LAST_OF_FOLD = "its last epoch"
 
 LAST_EPOCH = "none: the last epoch was kept"
 

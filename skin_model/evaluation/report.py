@@ -163,8 +163,9 @@ def _protocol(manifest: dict[str, Any]) -> str:
         network = f"{folds['training']['network']} at {folds['training']['size']} pixels"
         fitted["Correction of the temperature"] = folds["correction"]
         fitted["Out-of-fold answers"] = f"{folds['images']} images of {folds['lesions']} lesions, by {network}"
+        kept = texts.LAST_OF_FOLD if folds["training"]["monitor"] == "last" else texts.BEST_OF_FOLD
     paragraphs = [
-        texts.PROTOCOL.format(fitted=texts.OUT_OF_FOLD if folds else texts.CALIBRATION_PART),
+        texts.PROTOCOL.format(fitted=texts.OUT_OF_FOLD.format(kept=kept) if folds else texts.CALIBRATION_PART),
         *([texts.ALL_FOLDS] if _on_all_folds(manifest) else []),
         *([texts.NOTE.format(note=manifest["note"])] if manifest.get("note") else []),
         _grid(["fitted", "value"], _recorded(fitted)),

@@ -66,6 +66,7 @@ def find_lookalikes(
     table = ham10000.read(folder).table
     file.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(file) as partial:
+        partial.touch()  # where this cannot be written, nothing is computed in vain
         on_stage("asking the model for embeddings")
         embeddings = _embeddings(classifier, table, on_progress)
         listed = lookalikes.find(table, embeddings, on_stage=on_stage, on_progress=on_progress)
@@ -96,8 +97,11 @@ def split(
         reviewed: the list of `find_lookalikes` after a review; what it calls one lesion stays in one part.
 
     Raises:
-        DatasetError: unusable data or review, or a class with too few lesions.
+        DatasetError: unusable data or review, a class with too few lesions, or a file that exists: trainings may hang
+            on it, or it holds something else.
     """
+    if file.exists():
+        raise DatasetError(f"{file} exists. Name another file for the split, or remove it.")
     data = ham10000.read(folder).table
     if reviewed is not None:
         data = lookalikes.merge(data, lookalikes.read_review(reviewed))

@@ -27,6 +27,7 @@ from skin_model.taxonomy import CODES
 
 FEWEST = 20  # pictures whose bootstrap interval can carry a verdict that pages act on
 NOISE = 4  # grey levels: standard deviation of the noise under which a map should stay
+SLOW = {key for key, method in METHODS.items() if method.slow}
 Row = dict[str, dict[str, float]]  # method -> figure -> value
 
 
@@ -70,13 +71,20 @@ def require_enough(images: int, slow_images: int) -> None:
     """Refuse to put into a model what too few pictures tell: pages hide or show maps by it."""
     if images < FEWEST or 0 < slow_images < FEWEST:
         raise ConfigurationError(
-            f"A verdict that stays with the model needs {FEWEST} pictures, of the slow methods as many or none. "
-            "Ask for more, or leave --keep out."
+            f"A verdict that stays with the model needs {FEWEST} pictures, of the slow methods as many or none; here "
+            f"it has {images} and {slow_images}. Ask for more, of a larger data set, or leave --keep out."
         )
 
 
 def keep(found: dict[str, Any], made: Bundle) -> None:
-    """Put the figures into their model's folder, for page and report."""
+    """Put the figures into their model's folder, for page and report.
+
+    Raises:
+        BundleError: the model in the folder is no longer the one measured.
+        ConfigurationError: the data set held too few pictures that could be measured.
+    """
+    slow = [each["images"] + each["empty"] for key, each in found["methods"].items() if key in SLOW]
+    require_enough(found["images"], min(slow, default=0))
     bundle.add(made, truthfulness.FILE, json.dumps(found, indent=1) + "\n")
 
 
@@ -120,9 +128,10 @@ class _Rows:
             raise BusyError(f"Another check is writing to {self.path}. Wait for it, or name another file.") from error
         try:
             self._file.seek(0)
-            whole = [line for line in self._file if line.endswith("\n")]  # a kill may have cut the last one
+            there = self._file.readlines()
+            whole = [line for line in there if line.endswith("\n")]  # a kill may have cut the last one
             asked, *self.known = [json.loads(line) for line in whole] or [self._asked]
-            if asked != self._asked:
+            if asked != self._asked or not (whole or json.dumps(self._asked).startswith("".join(there))):
                 raise ValueError("other settings")
         except ValueError as error:
             self._file.close()
@@ -130,9 +139,8 @@ class _Rows:
                 f"{self.path} holds no figures of this model's network, on this data set, in this order. "
                 "Name another file."
             ) from error
-        slow = {key for key, method in METHODS.items() if method.slow}
         fit = [place for place, row in enumerate(self.known) if row]
-        lacking = [place for place in fit[: self._slow_images] if not slow <= set(self.known[place] or ())]
+        lacking = [place for place in fit[: self._slow_images] if not SLOW.issubset(self.known[place] or ())]
         del self.known[lacking[0] if lacking else len(self.known) :]
         self._file.truncate(sum(len(line.encode()) for line in whole[: len(self.known) + 1]))
         if not whole:

@@ -317,10 +317,14 @@ def _refit(
 def _once(config: TrainingConfig, table: pd.DataFrame) -> Batches:
     """Every training image once, as it is, without patients; with its mask where attention is asked for."""
     # a balance by drawing repeats images of rare classes; each image comes once here, and counts for its copies
-    balance = "class-weights" if config.balance in ("sampling", "oversampling") else config.balance
+    if config.balance == "oversampling":
+        copies = np.bincount(oversampled(table["dx"], config.oversample_to, config.seed))
+        weights = (copies / copies.mean()).astype(np.float32)
+    else:
+        weights = loss_weights(table["dx"], "class-weights" if config.balance == "sampling" else config.balance)
     return replace(
         _in_order(replace(config, metadata=""), table, "training"),
-        weights=loss_weights(table["dx"], balance),
+        weights=weights,
         masks=_masks(table) if config.attention else (),
     )
 
