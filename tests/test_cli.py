@@ -21,19 +21,33 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACES = ["--data", "--out", "--split", "--resume"]
 SETTINGS = [f"--{field.name.replace('_', '-')}" for field in fields(TrainingConfig)]
 COMMANDS = {
-    "": ["dataset", "train", "crossval", "join", "search", "bundle", "evaluate", "predict"],
+    "": ["dataset", "train", "crossval", "join", "search", "bundle", "evaluate", "predict", "explain-check", "worker"],
     "dataset": ["validate", "draw", "lookalikes", "split"],
     "dataset validate": ["DIR"],
     "dataset draw": ["DIR", "--lesions", "--height", "--width", "--seed"],
     "dataset lookalikes": ["DIR", "CSV", "--model"],
-    "dataset split": ["DIR", "CSV", "--seed", "--reviewed"],
+    "dataset split": ["DIR", "CSV", "--seed", "--folds", "--reviewed"],
     "train": [*PLACES, "--no-leak-guard", *SETTINGS],
     "crossval": [*PLACES, "--folds", "--views", "--no-leak-guard", "{fold}", *(set(SETTINGS) - {"--validation"})],
     "join": ["RUN", "--out"],
     "search": [*PLACES, "--trials", *SETTINGS],
-    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--half", "--note", "--no-test"],
+    "bundle": ["--data", "--run", "--out", "--views", "--sensitivity", "--crossval", "--half", "--note", "--no-test"],
     "evaluate": ["--images", "--labels", "--model", "--json", "--report", "--corruptions", "--allow-seen"],
-    "predict": ["PATH", "--model", "--json"],
+    "predict": [
+        "PATH",
+        "--model",
+        "--json",
+        "--age",
+        "--sex",
+        "--site",
+        "--judge-all",
+        "--explain",
+        "--method",
+        "--target",
+    ],
+    "explain-check": ["--data", "--model", "--images", "--slow-images", "--seed", "--json", "--rows", "--keep"],
+    "segmentation": ["--data", "--split", "--out", "--epochs"],
+    "worker": [],
 }
 
 

@@ -17,14 +17,31 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def _commands(parser: argparse.ArgumentParser, prefix: str = "") -> list[str]:
+def _commands(parser: argparse.ArgumentParser, prefix: str = "") -> dict[str, set[str]]:
+    """The options of every command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return [c for name, sub in action.choices.items() for c in _commands(sub, f"{prefix}{name} ")]
-    return [prefix.strip()]
+            parts = [_commands(sub, f"{prefix}{name} ") for name, sub in action.choices.items()]
+            return {name: options for part in parts for name, options in part.items()}
+    return {prefix.strip(): set(parser._option_string_actions)}
 
 
-@pytest.mark.parametrize("command", _commands(cli._parser()))
+COMMANDS = _commands(cli._parser())
+
+
+DOCUMENTS = ["README.md", "assets/model/card.md", "benchmarks/README.md", "docs/demo.md", "docs/experiments.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_of_a_command_in_a_document_exists(document: str) -> None:
+    text = (ROOT / document).read_text().replace("\\\n", " ")
+    for line in re.findall(r"python -m skin_model (?!\.\.\.)([^`\n]*)", text):
+        words = line.split()
+        of = next(COMMANDS[name] for n in (2, 1) if (name := " ".join(words[:n])) in COMMANDS)
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= of, line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert re.search(rf"`python -m skin_model {command}[ `]", README)
 
