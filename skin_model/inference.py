@@ -160,15 +160,16 @@ def turned(squares: np.ndarray, views: int) -> np.ndarray:
 
     Args:
         squares: (N, s, s, 3).
-        views: 1 (as it is), 2 (and mirrored), 4 (and upside down), 8 (and turned by a quarter).
+        views: 1 (as it is), 2 (and turned by half a circle, which tells more than a mirror), 4 (and these mirrored), 8
+            (and all turned by a quarter).
     """
     if views not in VIEWS:
         raise ValueError(f"views must be one of {VIEWS}; {views} was given")
     stack = [squares]
     if views >= 2:
-        stack += [x[:, :, ::-1] for x in stack]
+        stack += [x[:, ::-1, ::-1] for x in stack]
     if views >= 4:
-        stack += [x[:, ::-1] for x in stack]
+        stack += [x[:, :, ::-1] for x in stack]
     if views >= 8:
         stack += [x.transpose(0, 2, 1, 3) for x in stack]
     return np.concatenate(stack) if views > 1 else squares

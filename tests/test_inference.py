@@ -109,7 +109,7 @@ def test_requests_of_an_answer_that_failed_are_left_and_the_next_one_is_right(cl
 
 VIEWS = {
     1: [lambda x: x],
-    2: [lambda x: x, np.fliplr],
+    2: [lambda x: x, lambda x: np.rot90(x, 2)],
     4: [lambda x: x, np.fliplr, np.flipud, lambda x: np.rot90(x, 2)],
     8: [lambda x, k=k, m=m: np.rot90(m(x), k) for k in range(4) for m in (np.asarray, np.fliplr)],
 }

@@ -81,8 +81,8 @@ class Segmenter:
         inputs = imaging.to_network(turned(squeezed(pixels)[None], VIEWS))
         request = self._network.create_infer_request()  # one for each call: threads share none
         request.infer([inputs])
-        plain, mirrored, upside, both = request.get_output_tensor(0).data[..., 0]
-        mean = (plain + mirrored[:, ::-1] + upside[::-1] + both[::-1, ::-1]) / VIEWS
+        plain, half_turned, mirrored, upside = request.get_output_tensor(0).data[..., 0]
+        mean = (plain + half_turned[::-1, ::-1] + mirrored[:, ::-1] + upside[::-1]) / VIEWS
         return cv2.resize(mean, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
     def mask(self, pixels: np.ndarray) -> np.ndarray:
