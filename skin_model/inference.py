@@ -16,7 +16,7 @@ from skin_model.explain.activation import Head
 from skin_model.patients import PatientPart
 
 VIEWS = (1, 2, 4, 8)
-IDLE = 2  # requests kept for each stream: each holds its buffers
+IDLE = 2  # requests kept: each holds its buffers
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Classifier:
         self._core = openvino.Core()
         # read whole: mapped weights would change under a bundle that is being replaced
         self._core.set_property({"ENABLE_MMAP": False})
-        # one picture at a time on each of as many streams as suit the processor: what a layer leaves stays in its
-        # cache. bfloat16, OpenVINO's own choice on some processors, would change probabilities in the third digit
-        hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        # bfloat16, OpenVINO's own choice on some processors, would change probabilities in the third digit
+        hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         try:
             network = self._read(bundle)
+            # pictures one by one, on all cores: what a layer leaves stays in the cache, and a batch needs a multiple of
+            # the memory for no gain in time
             network.reshape([1, self.manifest.size, self.manifest.size, 3])
             self._compiled = self._core.compile_model(network, "CPU", hints)
-            self._streams: int = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         except RuntimeError as error:
             raise BundleError(f"The model {bundle.manifest.model_version} cannot be executed here: {error}") from error
-        self._idle: deque[Any] = deque(maxlen=IDLE * self._streams)  # requests that no thread is using
+        self._idle: deque[Any] = deque(maxlen=IDLE)  # requests that no thread is using
 
     def _read(self, bundle: Bundle) -> Any:
         import openvino
@@ -121,27 +121,20 @@ class Classifier:
 
     def _run(self, inputs: np.ndarray, count: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Outputs of all inputs; embeddings and feature maps, which are large, of the first `count`."""
-        requests = [self._request() for _ in inputs[: self._streams]]
         found: tuple[list[np.ndarray], ...] = ([], [], [])
-        for start in range(0, len(inputs), len(requests)):
-            pictures = inputs[start : start + len(requests), None]
-            running = requests[: len(pictures)]
-            for request, picture in zip(running, pictures, strict=True):
-                request.start_async([picture])
-            for number, request in enumerate(running, start):
-                request.wait()
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            for number, picture in enumerate(inputs[:, None]):
+                request.infer([picture])
                 for output, kept in enumerate(found if number < count else found[:1]):
                     kept.append(request.get_output_tensor(output).data.copy())
-        # those of a run that failed may still be busy and are left; the longest unused go where there are too many
-        self._idle.extend(requests)
+        finally:
+            self._idle.append(request)  # the longest unused goes where there are too many
         outputs, embeddings, features = map(np.concatenate, found)
         return outputs, embeddings, features
-
-    def _request(self) -> Any:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._compiled.create_infer_request()
 
 
 def with_patients(logits: np.ndarray, part: PatientPart | None, patients: Sequence[Patient]) -> np.ndarray:

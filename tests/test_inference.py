@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from types import SimpleNamespace
@@ -56,11 +57,8 @@ def test_few_of_the_requests_that_were_busy_at_once_are_kept(classifier, monkeyp
     crowd, made = Barrier(8, timeout=60), []
 
     class Request:
-        def start_async(self, _):
+        def infer(self, *_, **__):
             crowd.wait()
-
-        def wait(self):
-            pass
 
         def get_output_tensor(self, _):
             return SimpleNamespace(data=np.zeros((1, 1)))
@@ -71,7 +69,7 @@ def test_few_of_the_requests_that_were_busy_at_once_are_kept(classifier, monkeyp
         return request
 
     monkeypatch.setattr(classifier, "_compiled", SimpleNamespace(create_infer_request=create))
-    monkeypatch.setattr(classifier, "_idle", type(classifier._idle)(maxlen=inference.IDLE))
+    monkeypatch.setattr(classifier, "_idle", deque(maxlen=inference.IDLE))
     inputs = np.zeros((1, 8, 8, 3), np.float32)
     for _ in range(2):
         with ThreadPoolExecutor(8) as pool:
@@ -79,32 +77,6 @@ def test_few_of_the_requests_that_were_busy_at_once_are_kept(classifier, monkeyp
     gc.collect()
     assert len(made) == 16 - inference.IDLE, "what is idle is used again"
     assert sum(request() is not None for request in made) == inference.IDLE
-
-
-def test_requests_of_an_answer_that_failed_are_left_and_the_next_one_is_right(classifier, squares, monkeypatch):
-    expected = classifier.answer(squares[:3])
-    create = classifier._compiled.create_infer_request
-    broken = []
-
-    class Breaking:
-        def __init__(self):
-            self._request = create()
-            broken.append(self)
-
-        def start_async(self, inputs):
-            self._request.start_async(inputs)
-
-        def wait(self):
-            raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(classifier, "_compiled", SimpleNamespace(create_infer_request=Breaking))
-    classifier._idle.clear()
-    with pytest.raises(RuntimeError, match="out of memory"):
-        classifier.answer(squares[:3])
-    assert broken
-    assert not classifier._idle, "one of them may still be at work"
-    monkeypatch.undo()
-    np.testing.assert_array_equal(classifier.answer(squares[:3]).logits, expected.logits)
 
 
 VIEWS = {
