@@ -118,6 +118,11 @@ def pretrained(
     return flat.inputs[0], flat.outputs[0]
 
 
+def fetched(name: str) -> bool:
+    """Whether Keras fetches a network's ImageNet weights by its name."""
+    return name in APPLICATIONS and isinstance(APPLICATIONS[name][0], str)
+
+
 def beside(names: Sequence[str], size: int, weights: str | None) -> tuple[Any, Any]:
     """Backbones of `APPLICATIONS` on one input, the channels of their last feature maps one behind the other.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import pooled
 from skin_model import bundle, cli, settings
 from skin_model.evaluation import report
 from skin_model.services import reproduction
@@ -101,3 +102,23 @@ def test_the_card_of_the_bundled_model_is_the_one_that_is_generated_now() -> Non
 def test_the_bundle_and_all_weights_stay_within_their_limits() -> None:
     sizes = [p.stat().st_size for p in (settings.ASSETS / "model").rglob("*")]
     assert sum(sizes) <= 30 * 2**20
+
+
+def test_the_pooled_figures_of_the_readme_are_those_of_the_kept_answers(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(size: int, *networks: str) -> dict[str, tuple[str, str]]:
+        answers = [str(ROOT / f"docs/answers/{name}-{size}.csv.gz") for name in networks]
+        data, split = str(real_data / "ham10000"), str(real_data / "ham10000_split.csv")
+        monkeypatch.setattr("sys.argv", ["pooled", "--data", data, "--split", split, *answers])
+        pooled.main()
+        lines = (re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines())
+        return {line[0]: (line[1], line[2]) for line in lines if len(line) > 2}
+
+    pair, larger = figures(128, "mobilenet", "lite0"), figures(192, "mobilenet", "lite0")
+    three = figures(128, "mobilenet", "lite0", "lite2")
+    table = README.split("| figure, five folds pooled |")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(table) == 8
+    for row in table:
+        name, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        assert cells == [pair[name][0], *three[name], *larger[name]]

@@ -84,7 +84,7 @@ def test_a_training_from_a_bundled_pair_is_told_with_all_that_went_before(shippe
     check_order(lines)
     joined = len(told)  # the bundled pair's last command but that which bundles it
     assert lines[:joined] == reproduction.commands(shipped)[:joined]
-    again = f"--out runs/{joined + 1} --network lite0_mobilenet --weights runs/{joined}/best.keras"
+    again = f"--out runs/{joined + 1} --network {shipped.network} --weights runs/{joined}/best.keras"
     assert again in lines[joined]
 
     other = run(tmp_path / "other")

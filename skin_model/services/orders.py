@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from skin_model import bundle, files, settings
+from skin_model import backbones, bundle, files, settings
 from skin_model.bundle import Manifest
 from skin_model.entities import DataSet, Job
 from skin_model.errors import ConfigurationError, JobError, TrainingError
@@ -84,12 +84,14 @@ def starting_weights() -> dict[str, str | None]:
 def defaults(data_set: DataSet) -> TrainingConfig:
     """The settings of the model that is shipped, as far as they suit a data set and new weights; with validation.
 
-    Learning rate and warm-up are of the first training of its network, which did not go on from another one.
-    Attention needs lesion masks, which few data sets have.
+    Of several networks side by side, those of the last one that can start from ImageNet without a file.  Learning rate
+    and warm-up are of the first training of its network, which did not go on from another one.  Attention needs lesion
+    masks, which few data sets have.
     """
     manifest = Manifest(**json.loads((settings.ASSETS / "model" / "manifest.json").read_text(encoding="utf-8")))
-    shipped = manifest.last_trained or {}
-    first = next((stage for stage in manifest.stages if stage["network"] == shipped.get("network")), shipped)
+    trained = [stage for stage in (*manifest.stages, manifest.training) if stage["epochs_run"]]
+    shipped = next((stage for stage in reversed(trained) if backbones.fetched(stage["network"])), trained[-1])
+    first = next(stage for stage in trained if stage["network"] == shipped["network"])
     shipped = shipped | {name: first[name] for name in _AT_FIRST if name in first}
     known = {field.name for field in fields(TrainingConfig)} - NOT_HERE - {"validation"}
     config = TrainingConfig(**{name: value for name, value in shipped.items() if name in known})
