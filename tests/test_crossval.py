@@ -74,7 +74,7 @@ def test_answers_are_of_the_best_network_over_its_views_with_the_temperature_of_
     def logs(table: pd.DataFrame) -> np.ndarray:
         squares = [imaging.centre(imaging.fit(imaging.read(path).pixels, config.size)) for path in table["path"]]
         images = imaging.to_network(np.stack(squares))
-        return np.mean([np.log(model.predict(x, verbose=0)) for x in (images, images[:, :, ::-1])], axis=0)
+        return np.mean([np.log(model.predict(x, verbose=0)) for x in (images, images[:, ::-1, ::-1])], axis=0)
 
     own, fitted_on = (parts[parts["part"] == part].sort_values("image_id") for part in ("fold1", "calibration"))
     temperature = calibration.fit_temperature(logs(fitted_on), class_indices(fitted_on["dx"]))
