@@ -441,6 +441,47 @@ def on_all_folds(tiny, trained) -> TrainingConfig:
     return replace(tiny, weights=str(trained / "best.keras"), validation="none", epochs=2, patience=1, average=0.8)
 
 
+def test_a_training_that_goes_on_from_anothers_network_never_meets_its_views_again(
+    drawn_data, split_file, tiny, trained, tmp_path, monkeypatch
+):
+    met: list[bytes] = []
+    make = run.as_keras
+
+    def noted(batches: Batches, epoch: int) -> object:
+        images, *_ = batches.get(epoch, 0, batches.order(epoch))
+        met.append(images.tobytes())
+        return make(batches, epoch)
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(run, "as_keras", noted)
+    first = replace(tiny, epochs=2)
+    training.train(data=drawn_data, folder=tmp_path / "first", config=first, split=split_file)
+    second = replace(first, weights=str(tmp_path / "first" / "best.keras"))
+    with pytest.raises(Killed):
+        training.train(data=drawn_data, folder=tmp_path / "second", config=second, split=split_file, on_epoch=kill)
+    training.train(data=drawn_data, folder=tmp_path / "second", config=second, split=split_file, resume=True)
+
+    assert len(met) == len(set(met)) == 4
+
+
+def test_a_training_counts_the_epochs_behind_its_weights_also_those_only_told_of(trained, tiny, split_file, tmp_path):
+    known = run.read_state(trained)
+    stages = ({"epochs_run": 3}, {"epochs_run": 5})
+    for folder in (tmp_path / "told", tmp_path / "next"):
+        shutil.copytree(trained, folder)
+    state.write_state(replace(known, history=(), told=stages), tmp_path / "told")
+    config = replace(tiny, weights=str(tmp_path / "told" / "best.keras"))
+
+    begun = run._start(config, tmp_path / "new", known.split, resume=False)
+    state.write_state(replace(begun, history=known.history, finished=True), tmp_path / "next")
+    after = replace(tiny, weights=str(tmp_path / "next" / "best.keras"))
+
+    assert begun.before == 8
+    assert run._start(after, tmp_path / "new", known.split, resume=False).before == 8 + tiny.epochs
+
+
 def test_a_last_training_learns_from_every_fold_without_a_figure_and_survives_a_kill(
     drawn_data, split_file, parts, on_all_folds, tmp_path, monkeypatch
 ):

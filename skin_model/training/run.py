@@ -4,7 +4,8 @@ Every finished epoch leaves a checkpoint (weights and optimizer), then a new `ru
 in the folder is made from these two, so what is found after a kill is always one whole epoch.  Order, augmentation and
 dropout of an epoch depend on (seed, epoch) alone: a resumed run sees what an undisturbed one would have seen.  On the
 CPU of one machine both come to the same weights, bit for bit; on a GPU, whose sums have no fixed order, to nearly the
-same (`tf.config.experimental.enable_op_determinism` would fix it, at the price of speed).
+same (`tf.config.experimental.enable_op_determinism` would fix it, at the price of speed).  Epochs count on from the
+trainings behind the starting weights: a network never meets a view again that it learned from there.
 """
 
 import time
@@ -104,8 +105,8 @@ def _go_on(
         if epoch and epoch == config.freeze_epochs:
             freeze_first(model, config.frozen)
             _compile(model, config, train_batches)
-        reseed_dropout(model, config.seed, epoch)
-        logs = fit_epoch(model, as_keras(train_batches, epoch), epoch, on_batch)
+        reseed_dropout(model, config.seed, state.before + epoch)
+        logs = fit_epoch(model, as_keras(train_batches, state.before + epoch), epoch, on_batch)
         if logs is None:
             return state
         record = _record(model, logs, val_batches, epoch, time.monotonic() - began)
@@ -121,8 +122,7 @@ def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> Ru
         check_same(state, config, split, folder)
         return state
     refuse_second(folder)
-    ancestors(config, split)
-    return RunState(config, split)
+    return RunState(config, split, before=sum(run.learned for run in ancestors(config, split)))
 
 
 def refuse_second(folder: Path) -> None:

@@ -24,6 +24,7 @@ class RunState:
         finished: no epoch is left.
         refitted: validation figures with the last layer fitted anew; None before that.
         told: where the network was taken from a bundle, the settings of the trainings behind it, the last one last.
+        before: epochs that the starting weights had learned from, in all trainings behind them.
     """
 
     config: TrainingConfig
@@ -33,6 +34,7 @@ class RunState:
     finished: bool = False
     refitted: dict[str, float | None] | None = None
     told: tuple[dict[str, Any], ...] = ()
+    before: int = 0
 
     @property
     def to_refit(self) -> bool:
@@ -42,6 +44,11 @@ class RunState:
     @property
     def epoch(self) -> int:
         return len(self.history)
+
+    @property
+    def learned(self) -> int:
+        """Epochs of this training and of those told of."""
+        return self.epoch + sum(stage["epochs_run"] for stage in self.told)
 
     @property
     def kept(self) -> EpochRecord:
@@ -74,6 +81,7 @@ def read_state(folder: Path) -> RunState:
             raw["finished"],
             raw.get("refitted"),
             tuple(raw.get("told", ())),
+            raw.get("before", 0),
         )
     except FileNotFoundError as error:
         raise TrainingError(
