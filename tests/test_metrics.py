@@ -92,6 +92,12 @@ def test_the_malignant_decision_is_scikit_learns():
     })  # fmt: skip
 
 
+def test_rates_of_which_half_are_right_are_a_half():
+    malignant, p = np.array([True, True, False, False]), np.array([0.9, 0.1, 0.9, 0.1])
+    found = metrics.score_binary(malignant, p, threshold=0.5)["malignant"]
+    assert {found[name] for name in ("sensitivity", "specificity", "precision", "f1")} == {0.5}
+
+
 def test_the_threshold_decides_as_it_does_on_the_page():
     _, probabilities = answers(3, 300)
     for threshold in (0.7, *metrics.malignant_probability(probabilities[:20])):
@@ -127,6 +133,8 @@ def test_the_binary_report_has_the_same_keys_and_scikit_learns_figures():
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(malignant, p >= 0.2))
     assert found["log_loss"] == pytest.approx(sk.log_loss(malignant, p))
     assert found["malignant"] == metrics.score(labels, probabilities, threshold=0.2)["malignant"]
+    taken, right = np.where(p >= 0.2, p, 1 - p), (p >= 0.2) == malignant
+    assert found["ece"] == pytest.approx(metrics.expected_calibration_error(taken, right))
     assert found["per_class"] is found["confusion_matrix"] is found["balanced_accuracy"] is None
     intervals = metrics.bootstrap_binary(malignant, p, None, threshold=0.2, samples=50)
     for key in ("accuracy", "log_loss"):

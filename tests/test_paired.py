@@ -124,6 +124,14 @@ def test_too_few_lesions_carry_no_verdict(labels: np.ndarray) -> None:
     assert "60 lesions" in sentence
 
 
+def test_few_melanomas_carry_no_verdict_however_many_other_lesions_there_are() -> None:
+    labels = np.repeat([MEL, CODES.index("bcc"), CODES.index("nv")], [10, 150, 250])
+    found = paired.compare(labels, answers(0.1, 2, labels), answers(0.6, 2, labels), None)
+    supported, sentence = paired.verdict(found, labels, np.arange(410))
+    assert supported is None
+    assert "410 lesions, 10 of them melanomas" in sentence
+
+
 def test_a_subgroup_that_got_worse_is_named(labels: np.ndarray, lesions: np.ndarray) -> None:
     table = pd.DataFrame({"sex": np.where(np.arange(600) % 2, "male", "female"), "age": 40.0, "localization": None})
     good, poor = answers(0.5, 2, labels), answers(0.02, 5, labels)

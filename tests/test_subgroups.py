@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as sk
 
 from skin_model.evaluation.scored import Scored
-from skin_model.evaluation.subgroups import UNKNOWN, subgroups
+from skin_model.evaluation.subgroups import ENOUGH, UNKNOWN, missed_more_in, referred_more_in, subgroups
 from skin_model.taxonomy import CODES
 
 SETS = {"coverage": 0.9, "thresholds": dict.fromkeys(CODES, 0.1), "lesions": dict.fromkeys(CODES, 50)}
@@ -90,6 +90,26 @@ def test_a_level_of_benign_images_has_no_sensitivity(scored, table):
     assert entry["sensitivity"] == {"value": None, "interval": None}
     assert entry["specificity"]["value"] is not None
     assert "coverage" not in entry
+
+
+def test_groups_surely_worse_than_all_are_told_where_they_are_known_and_large_enough():
+    def group(level: str, malignant: int, benign: int, upper: float) -> dict[str, object]:
+        rate = {"value": 0.5, "interval": [0.2, upper]}
+        lesions = {"lesions": malignant + benign, "malignant_lesions": malignant}
+        return {"factor": "sex", "level": level, "sensitivity": rate, "specificity": rate} | lesions
+
+    groups = [
+        group("worse", ENOUGH, ENOUGH, 0.79), group("few malignant", ENOUGH - 1, ENOUGH, 0.79),
+        group("few benign", ENOUGH, ENOUGH - 1, 0.79), group("as good", ENOUGH, ENOUGH, 0.8),
+        group(UNKNOWN, ENOUGH, ENOUGH, 0.79),
+    ]  # fmt: skip
+    details = {
+        "subgroups": groups,
+        "operating_points": {"sensitive": {key: {"value": 0.8} for key in ("sensitivity", "specificity")}},
+    }
+    assert [found["level"] for found in missed_more_in(details)] == ["worse", "few benign"]
+    assert [found["level"] for found in referred_more_in(details)] == ["worse", "few malignant"]
+    assert missed_more_in({}) == referred_more_in({"subgroups": []}) == []
 
 
 def test_one_malignant_lesion_that_was_found_does_not_make_a_group_certain():
