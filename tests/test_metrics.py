@@ -222,6 +222,15 @@ def test_intervals_hold_the_figures_and_repeat_with_the_seed():
         assert low < found["per_class"]["mel"][key] < high
 
 
+def test_the_interval_of_a_calibration_error_lies_around_it_though_resamples_show_more():
+    for seed in range(6):
+        labels, probabilities = answers(seed, 300, digits=6)
+        found = metrics.score(labels, probabilities, threshold=0.5)["ece"]
+        low, high = metrics.bootstrap(labels, probabilities, None, threshold=0.5, samples=200)["ece"]
+        assert low < found < high
+        assert abs((low + high) / 2 - found) < (high - low) / 4
+
+
 def test_intervals_by_lesion_are_wider_where_the_images_of_a_lesion_repeat():
     labels, probabilities = answers(11, 100)
     labels, probabilities = np.repeat(labels, 4), np.repeat(probabilities, 4, axis=0)
