@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, ExifTags, Image, TiffImagePlugin
+from PIL import BmpImagePlugin, ExifTags, Image, ImageCms, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -98,10 +98,28 @@ def decode_raster(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
                 raise ImageError(f"This is {kind} file, which cannot be used here. {_ACCEPTED}")
         raise ImageError(UNREADABLE)
     image = opened(plugin, data)
-    pixels = rgb(image, data)
-    animated = getattr(image, "is_animated", False)
-    notes = ("Only the first frame of this animation or series is used.",) if animated else ()
+    pixels, notes = in_srgb(rgb(image, data), image.info.get("icc_profile"))
+    if getattr(image, "is_animated", False):
+        notes += ("Only the first frame of this animation or series is used.",)
     return _upright(pixels, _orientation(image)), notes
+
+
+def in_srgb(pixels: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """RGB uint8 (H, W, 3) as viewers show it by the ICC profile that came with it, and a note where that cannot be.
+
+    Telephones store wider colours than sRGB, in which the pictures are that the networks learned from.
+    """
+    if not profile:
+        return pixels, ()
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if own.profile.xcolor_space.strip() == "GRAY" or "sRGB" in (own.profile.profile_description or ""):
+            return pixels, ()
+        common = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        changed = ImageCms.profileToProfile(Image.fromarray(pixels), own, common, outputMode="RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return pixels, ("Its colour profile cannot be used: other programs may show other colours.",)
+    return np.array(changed), ()
 
 
 def opened(plugin: type[ImageFile], data: bytes) -> ImageFile:

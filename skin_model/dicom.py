@@ -14,6 +14,7 @@ from skin_model.decoding import (
     check_sides,
     decoding,
     eight_bits,
+    in_srgb,
     opened,
     rgb,
     too_many_pixels,
@@ -49,8 +50,11 @@ def decode_dicom(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
         frames = max(1, int(dataset.get("NumberOfFrames") or 1))
         columns, rows = int(dataset.Columns), int(dataset.Rows)
     check_sides(columns, rows, frames)
-    pixels = _first_frame(dataset, (columns, rows), frames)
-    notes = (f"Only the first of the {frames} frames of this DICOM file is used.",) if frames > 1 else ()
+    with decoding():
+        profile = dataset.get("ICCProfile")
+    pixels, notes = in_srgb(_first_frame(dataset, (columns, rows), frames), profile)
+    if frames > 1:
+        notes += (f"Only the first of the {frames} frames of this DICOM file is used.",)
     return pixels, notes
 
 

@@ -1,6 +1,6 @@
 """From the bytes of one file to the network's input: the one preprocessing, shared by training and use.
 
-Only pixels survive: no EXIF, colour profile or DICOM attribute.
+Only pixels survive, upright and in the colours of sRGB: no EXIF, colour profile or DICOM attribute.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 from pydicom import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -352,6 +352,41 @@ def test_a_shorter_side_under_100_pixels_is_refused_with_the_limit(make):
     with pytest.raises(ImageError, match=r"150 x 99 pixels is too small.*100 pixels"):
         imaging.decode(make(picture(99, 150)))
     assert imaging.decode(make(picture(100, 150))).pixels.shape == (100, 150, 3)
+
+
+# ---- colours
+
+
+def profile(name=b"Test"):
+    """sRGB's profile with red and green exchanged, under a name of four letters."""
+    known = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for encoding in ("ascii", "utf-16-be"):
+        known = known.replace("sRGB".encode(encoding), name.decode().encode(encoding))
+    return known.replace(b"rXYZ", b"xxxx", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"xxxx", b"gXYZ", 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "DICOM"])
+def test_a_colour_profile_is_followed_as_viewers_do(kind):
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
+    if kind == "DICOM":
+        decoded = imaging.decode(dicom(picture(), ICCProfile=profile()))
+    else:
+        decoded = imaging.decode(stored(picture(), kind, icc_profile=profile(), **options))
+    assert difference(decoded.pixels, picture()[:, :, [1, 0, 2]]) < (3 if kind == "JPEG" else 1.5)
+    assert difference(decoded.pixels, picture()) > 20
+    assert decoded.notes == ()
+
+
+def test_the_profile_of_srgb_changes_nothing():
+    decoded = imaging.decode(stored(picture(), "PNG", icc_profile=profile(b"sRGB")))
+    assert np.array_equal(decoded.pixels, picture())
+
+
+@pytest.mark.parametrize("damaged", [b"no profile", profile()[:200], profile().replace(b"RGB ", b"CMYK", 1)])
+def test_a_profile_that_cannot_be_used_costs_the_colours_and_says_so(damaged):
+    decoded = imaging.decode(stored(picture(), "PNG", icc_profile=damaged))
+    assert np.array_equal(decoded.pixels, picture())
+    assert "other programs may show other colours" in decoded.notes[0]
 
 
 # ---- DICOM
