@@ -36,7 +36,8 @@ MORE = 4  # times as many images
 
 def configuration(made: Bundle, folder: Path) -> TrainingConfig:
     """The last training that the bundle went through, with new weights, and without teachers, which no bundle has."""
-    trained = made.manifest.last_trained
+    stages = (made.manifest.training, *reversed(made.manifest.stages))
+    trained = next((stage for stage in stages if stage.get("epochs_run")), None)  # the others were only joined
     if trained is None:
         raise SystemExit(f"{made.manifest.model_version} does not tell its training; name another model.")
     known = {field.name for field in fields(TrainingConfig)}

@@ -89,11 +89,6 @@ class Manifest:
         """Whether the model learned from drawings."""
         return self.data.get("name") == DRAWN
 
-    @property
-    def last_trained(self) -> dict[str, Any] | None:
-        """Settings of the last training that had epochs; networks only joined had none itself."""
-        return next((stage for stage in (self.training, *reversed(self.stages)) if stage.get("epochs_run")), None)
-
 
 @dataclass(frozen=True)
 class Bundle:

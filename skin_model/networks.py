@@ -212,14 +212,22 @@ def _load_side_by_side(joined: Any, parts: Sequence[Any]) -> None:
 
 
 def _load_whole(model: Any, weights: str) -> None:
-    """Load a `.keras` file of the same network, or of the same one without the patient's part."""
+    """Load a `.keras` file of the same network, with or without the patient's part; what the model lacks is left."""
+    import keras
+
     backbones.check_file(weights)
     try:
-        if not _has_linear_head(model) or _takes_patient(weights):
-            model.load_weights(weights)
+        if _takes_patient(weights):
+            if len(model.inputs) > 1:
+                model.load_weights(weights)
+                return
+            trained = picture_part(keras.saving.load_model(weights, compile=False))
+            single = picture_part(model)
+            single.set_weights(trained.get_weights())
         else:
             single = picture_part(model)
             single.load_weights(weights)
+        if single is not model:
             model.get_layer("picture_logits").set_weights(single.get_layer("output").get_weights())
     except files.UNREADABLE as error:
         raise ConfigurationError(

@@ -71,7 +71,10 @@ class TrainingProgress:
         self._progress.update(self._task, description=f"{name}  building the network")
 
     def batch(self, epoch: int, batch: int, batches: int, loss: float) -> None:
-        """Note one finished batch."""
+        """Note one finished batch, or step of the fit that follows the last epoch."""
+        if epoch == self._epochs:
+            self._progress.update(self._task, description=f"{self._name}fitting the last layer anew")
+            return
         done = (self._run * self._epochs + epoch) * batches + batch
         task = self._progress.tasks[self._task]
         if done != task.completed + 1:  # epochs that were finished before, or never needed, tell nothing of the speed

@@ -71,6 +71,7 @@ class TrainingConfig:
     seed: int = _option(0, "source of order, augmentation, dropout and new weights")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metadata", ",".join(self.columns))  # however spaced: settings are compared as text
         if not re.fullmatch(r"fold\d|none", self.validation):
             raise ConfigurationError(
                 f"validation must be a fold of the split, such as fold0, or none; {self.validation!r} was given. "

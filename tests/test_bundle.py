@@ -151,7 +151,9 @@ def test_the_manifest_says_how_the_model_was_trained_and_on_what(made, tiny, tra
     manifest = made.manifest
     state = run.read_state(trained)
 
-    assert manifest.training == asdict(tiny) | {"best_epoch": state.best_epoch, "epochs_run": tiny.epochs}
+    assert manifest.training == asdict(tiny) | {
+        "best_epoch": state.best_epoch, "epochs_run": tiny.epochs, "epochs_before": 0
+    }  # fmt: skip
     assert (manifest.network, manifest.task, manifest.size) == (tiny.network, tiny.task, tiny.size)
     assert (manifest.labels, manifest.views, manifest.stages) == (CODES, 2, [])
     assert manifest.data["split"] == splits.fingerprint(splits.read(split_file))

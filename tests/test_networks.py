@@ -203,6 +203,29 @@ def test_frozen_layers_keep_their_weights_and_statistics_and_the_others_learn(sq
     assert all(changed[first:])
 
 
+def test_of_networks_side_by_side_the_first_layers_of_each_are_frozen():
+    import keras
+
+    model = networks.build("lite0_mobilenet", size=SIZE)
+    freeze_first(model, 0.3)
+    image, ends = model.get_layer("image").output, model.get_layer(backbones.BESIDE).input
+    for end in ends:
+        learns = [layer.trainable for layer in keras.Model(image, end).layers]
+        assert learns == sorted(learns)
+        assert learns.count(False) == round(0.3 * len(learns))
+
+
+def test_a_network_that_takes_the_patient_starts_one_of_pictures_alone(squares, tmp_path):
+    told = networks.build("custom_cnn", size=SIZE, metadata=COLUMNS)
+    told.get_layer("patient_logits").set_weights([np.ones((16, 7), np.float32) * np.arange(7)])
+    told.save(tmp_path / "told.keras")
+    nobody = np.zeros((len(squares), told.inputs[1].shape[1]), np.float32)
+    expected = told([squares / np.float32(255), nobody], training=False)
+    for linear_head in (False, True):
+        alone = networks.build("custom_cnn", size=SIZE, weights=str(tmp_path / "told.keras"), linear_head=linear_head)
+        np.testing.assert_allclose(alone(squares / np.float32(255), training=False), expected, atol=1e-6)
+
+
 def test_a_network_of_pictures_alone_starts_one_that_takes_the_patient(squares, tmp_path):
     earlier = networks.build("custom_cnn", size=SIZE)
     train_a_step(earlier, squares)

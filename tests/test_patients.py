@@ -121,6 +121,24 @@ def test_a_model_that_takes_the_patient_is_measured_with_and_without_one(told, d
     assert np.abs(answered.logits - answered.pictures).max() > 1e-3
 
 
+def test_where_the_network_looks_is_measured_for_the_diagnosis_that_the_patient_makes_likeliest(told, drawn_data):
+    table = evaluation.ham10000.read_labelled(drawn_data, drawn_data / "HAM10000_metadata.csv").table
+    classifier = Classifier(told)
+    fresh, _ = evaluation.unseen(table, told)
+    square = imaging.centre(imaging.fit(imaging.read(fresh["path"].iloc[0]).pixels, told.manifest.size))
+    alone = classifier.answer(square[None]).logits[0].argmax()
+
+    class Swayed(Classifier):  # any patient makes another diagnosis the likeliest
+        def with_patients(self, logits, patients):
+            return np.roll(logits, 1, axis=1) + 50 * np.eye(7)[[(alone + 1) % 7] * len(logits)]
+
+    looks = [
+        evaluation.answer(classifier=kind(told), table=fresh.head(1), with_looks=True).looks[0]
+        for kind in (Classifier, Swayed)
+    ]
+    assert looks[0] != looks[1]
+
+
 def test_models_are_compared_with_what_is_known_of_the_patients(told, made, drawn_data, split_file):
     split = splits.read(split_file)
     data = DataSet(1, "drawn", drawn_data, "", "", {}, True, datetime.now(UTC), "ada")

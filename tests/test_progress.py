@@ -38,4 +38,6 @@ def test_the_bar_counts_the_batches_of_all_trainings_and_skips_those_that_were_d
         progress.batch(2, 1, 10, 0.5)  # a run that is taken up in its third epoch
         task = progress._progress.tasks[0]
         assert (task.completed, task.total) == (1 * 40 + 20 + 1, 120)
+        progress.batch(4, 300, 10, 0.5)  # the fit of its last layer, which took more steps than an epoch
+        assert (task.completed, task.total) == (1 * 40 + 20 + 1, 120)
         assert len(task._progress) == 1  # the batches of before do not count for the speed

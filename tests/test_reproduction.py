@@ -101,6 +101,34 @@ def test_folds_that_went_on_from_others_are_said_to(shipped: Manifest) -> None:
     assert "# runs/folds needs {fold}/best.keras, of which is not told how to make them:" in lines
 
 
+def test_of_folds_that_began_as_networks_side_by_side_it_is_said_that_they_are_not_told(shipped: Manifest) -> None:
+    one = shipped.out_of_fold["training"]
+    joined = {"network": shipped.network, "weights": "best.keras,best.keras", "epochs_run": 0}
+    folds = shipped.out_of_fold | {
+        "stages": [one, one | {"network": "efficientnet_lite0"}, joined],
+        "training": one | {"network": shipped.network, "weights": "{fold}/best.keras"},
+    }
+    lines = reproduction.commands(replace(shipped, out_of_fold=folds))
+    (line,) = (line for line in lines if " crossval " in line)
+    assert (
+        lines[lines.index(line) - 1] == "# runs/folds needs {fold}/best.keras, of which is not told how to make them:"
+    )
+
+
+def test_teachers_of_folds_are_said_not_to_be_told(shipped: Manifest) -> None:
+    folds = shipped.out_of_fold | {"training": shipped.out_of_fold["training"] | {"teachers": "fold0"}}
+    lines = reproduction.commands(replace(shipped, out_of_fold=folds))
+    assert "# runs/folds needs fold0, of which is not told how to make them:" in lines
+
+
+def test_a_setting_with_a_space_stays_one_word_of_its_command(shipped: Manifest, tmp_path: Path) -> None:
+    started = replace(TRAINING, weights="my weights.weights.h5", metadata="age, sex")
+    line, *_ = reproduction.commands(of_run(run(tmp_path / "started", started), shipped))
+    check_order([line])
+    assert "--weights 'my weights.weights.h5' " in line
+    assert "--metadata age,sex " in line
+
+
 def test_folds_whose_beginning_is_known_are_made_from_it(shipped: Manifest) -> None:
     first = shipped.out_of_fold["training"] | {"size": 96}
     folds = shipped.out_of_fold | {

@@ -120,6 +120,30 @@ def test_a_network_learns_what_its_teachers_say_and_goes_on_alike_after_a_stop(
     assert untaught.history[0].loss != whole.history[0].loss
 
 
+def test_a_learner_never_meets_the_views_that_its_teachers_learned_from(
+    drawn_data, split_file, folds, tiny, tmp_path, monkeypatch
+):
+    met: list[int] = []
+    make = run.as_keras
+
+    def noted(batches: Batches, epoch: int) -> object:
+        met.append(epoch)
+        return make(batches, epoch)
+
+    monkeypatch.setattr(run, "as_keras", noted)
+    config = replace(tiny, size=32, epochs=1)
+
+    def teach(name: str, **more) -> Path:
+        given = replace(config, **more)
+        training.train(data=drawn_data, folder=tmp_path / name, config=given, split=split_file, guard=False)
+        return tmp_path / name
+
+    taught = teach("taught", teachers=named(folds), validation="none")  # by networks of one epoch
+    teach("on", weights=str(taught / "best.keras"), validation="none")
+
+    assert met == [1, 2]
+
+
 def test_teachers_that_know_the_validation_fold_are_refused(drawn_data, split_file, folds, tiny, tmp_path):
     config = replace(tiny, teachers=named(folds), validation="fold0")
     with pytest.raises(ConfigurationError, match="fold1 has learned from lesions of fold0"):

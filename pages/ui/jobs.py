@@ -9,7 +9,8 @@ from skin_model import charts
 from skin_model.entities import Job
 from skin_model.recipe import EpochRecord
 
-COUNTED = ("looking for leaks", "judging images", "judging the test lesions")  # stages that tell how far they are
+# stages that tell how far they are
+COUNTED = ("looking for leaks", "fitting the last layer anew", "judging images", "judging the test lesions")
 MARKS = {"waiting": "◌", "running": "▶", "done": "✓", "failed": "✕", "cancelled": "■"}
 WHAT = {"train": "training", "crossval": "K-fold", "search": "search", "score": "folder of images"}
 LOSSES = {"loss": "training loss", "val_loss": "validation loss"}
@@ -38,7 +39,7 @@ def show_progress(job: Job) -> None:
         st.progress(min(1.0, share), f"{words}, loss {told['loss']:.3f}{_left(told.get('left'))}")
     else:
         total = told.get("total") if told["stage"] in COUNTED else None
-        st.progress(told["done"] / total if total else 0.0, told["stage"])
+        st.progress(min(1.0, told["done"] / total) if total else 0.0, told["stage"])
     known = [
         f"{told['images_per_second']:.0f} images per second" if told.get("images_per_second") else "",
         f"{told['memory'] / 2**20:.0f} MB of memory at most" if told.get("memory") else "",
@@ -110,4 +111,4 @@ def duration(seconds: float) -> str:
 
 
 def _left(seconds: float | None) -> str:
-    return f", {timedelta(seconds=int(seconds))} left at most" if seconds else ""
+    return f", {timedelta(seconds=int(seconds))} left for the training steps" if seconds else ""

@@ -135,7 +135,9 @@ def _identity(manifest: dict[str, Any]) -> str:
 
 def _data(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
     data = manifest.get("data") or {}
-    last = _on_all_folds(manifest) or (manifest.get("training") or {}).get("monitor") == LAST
+    stages = [*(manifest.get("stages") or []), manifest.get("training") or {}]
+    trained = [stage for stage in stages if "monitor" in stage]  # the others were only joined
+    last = _on_all_folds(manifest) or (bool(trained) and all(stage["monitor"] == LAST for stage in trained))
     source = {
         "Data set": data.get("name"),
         "Fingerprint of the split (SHA-256)": data.get("split"),
@@ -150,7 +152,7 @@ def _data(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
 def _protocol(manifest: dict[str, Any]) -> str:
     training = {k: v for k, v in (manifest.get("training") or {}).items() if k != "weights"}  # named above
     if not training.get("epochs_run", 1):  # networks only joined
-        del training["best_epoch"], training["epochs_run"]
+        training = {k: v for k, v in training.items() if k not in ("best_epoch", "epochs_run", "epochs_before")}
     fitted = {
         "Temperature": manifest.get("temperature"),
         "Operating point (malignant probability)": manifest.get("threshold"),

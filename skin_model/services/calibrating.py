@@ -72,7 +72,7 @@ def _stages(fold: Path) -> list[dict[str, Any]]:
         *earlier, _ = lineage(fold)
     except TrainingError:  # one of them is gone; the card then says that it is not known
         return []
-    return [without_places(run.config) for run in earlier]
+    return [without_places(run.config) | {"epochs_run": run.epoch} for run in earlier]
 
 
 def calibrated(

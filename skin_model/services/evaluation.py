@@ -262,13 +262,17 @@ def answer_rows(
             rows += [start * prediction.BATCH + position for position in new]
             logits.append(answers.logits)
             if looks is not None:
-                looks += _looks(classifier, answers, [group[position].mask for position in new])
+                of_group = table.iloc[[start * prediction.BATCH + position for position in new]]
+                likeliest = classifier.with_patients(answers.logits, of_table(of_group)).argmax(axis=1)
+                looks += _looks(classifier, answers, likeliest, [group[position].mask for position in new])
         if on_progress:
             on_progress(start * prediction.BATCH + len(group), len(table))
     return rows, np.concatenate(logits) if logits else np.empty((0, len(classifier.manifest.labels)))
 
 
-def _looks(classifier: Classifier, answers: Answers, masks: Sequence[np.ndarray | None]) -> Iterator[Look | None]:
+def _looks(
+    classifier: Classifier, answers: Answers, likeliest: np.ndarray, masks: Sequence[np.ndarray | None]
+) -> Iterator[Look | None]:
     """Where the network looked for the likeliest diagnosis of each image: the map that the page shows first."""
-    for features, logits, mask in zip(answers.features, answers.logits, masks, strict=True):
-        yield None if mask is None else look(classifier.head.gradcam(features)[logits.argmax()], mask)
+    for features, target, mask in zip(answers.features, likeliest, masks, strict=True):
+        yield None if mask is None else look(classifier.head.gradcam(features)[target], mask)

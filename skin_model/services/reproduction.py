@@ -35,7 +35,7 @@ def told(stages: list[RunState], folders: list[Path]) -> list[dict[str, Any]]:
 
 
 def _epochs(state: RunState) -> dict[str, int]:
-    return {"best_epoch": state.best_epoch, "epochs_run": state.epoch}
+    return {"best_epoch": state.best_epoch, "epochs_run": state.epoch, "epochs_before": state.before}
 
 
 def _further_down(stage: dict[str, Any], places: int) -> dict[str, Any]:
@@ -78,16 +78,19 @@ def commands(manifest: Manifest) -> list[str]:
 
 
 def _crossvals(stages: list[dict[str, Any]], views: int) -> list[str]:
-    """The commands of a cross-validation, runs/folds, and of those that it started from."""
+    """The commands of a cross-validation, runs/folds, and of those that it started from, one behind the other."""
+    if any(not stage.get("epochs_run", 1) or len(networks.trained_files(stage["weights"])) > 1 for stage in stages):
+        stages = stages[-1:]  # from networks side by side: what stands behind them is no row of trainings
     lines: list[str] = []
     before = ""
     for number, stage in enumerate(stages, 1):
         last = number == len(stages)
         out = "runs/folds" if last else f"runs/folds-{number}"
-        unknown = [stage[name] for name in ("weights", "teachers") if "{fold}" in (stage[name] or "")]
+        unknown = [stage["teachers"]] if stage["teachers"] else []
         if before:
-            unknown = [name for name in unknown if name != stage["weights"]]
-            stage = stage | {"weights": f"'{before}/{{fold}}/best.keras'"}
+            stage = stage | {"weights": f"{before}/{{fold}}/best.keras"}
+        elif "{fold}" in (stage["weights"] or ""):
+            unknown.append(stage["weights"])
         if unknown:
             lines.append(f"# {out} needs {' and '.join(unknown)}, of which is not told how to make them:")
         options = f"{_options(stage)}{f' --views {views}' if last else ''}".strip()
@@ -102,4 +105,6 @@ def _options(settings: dict[str, Any]) -> str:
     if not settings.get("teachers"):
         settings = settings | {"teacher_share": defaults["teacher_share"]}
     given = {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != "")
+    return " ".join(
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given.items() if value != ""
+    )

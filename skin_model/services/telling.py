@@ -58,7 +58,12 @@ class Telling:
         self._hand_on()
 
     def batch(self, epoch: int, batch: int, batches: int, loss: float) -> bool:
-        """Note a batch; whether to stop."""
+        """Note a batch, or a step of the fit that follows the last epoch; whether to stop."""
+        if epoch == self._config.epochs:
+            stage = "fitting the last layer anew"
+            self._state |= {"stage": stage, "done": batch, "total": batches, "images_per_second": None}
+            self._hand_on()
+            return self._running.stopped()
         now = time.monotonic()
         if batch == 1:
             self._began, self._batches = now, 0

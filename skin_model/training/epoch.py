@@ -8,7 +8,8 @@ import numpy as np
 from skin_model.errors import TrainingError
 from skin_model.training.averaging import restore, weights_of
 
-OnBatch = Callable[[int, int, int, float], bool | None]  # (epoch, batch, batches, loss) -> True to stop
+# (epoch, batch, batches, loss) -> True to stop; an epoch behind the last one: the last layer is fitted anew
+OnBatch = Callable[[int, int, int, float], bool | None]
 
 
 def fit_epoch(model: Any, batches: Any, epoch: int, on_batch: OnBatch | None) -> dict[str, float] | None:

@@ -27,7 +27,7 @@ from skin_model.training.averaging import averaged, widen_statistics
 from skin_model.training.epoch import OnBatch, diverged, fit_epoch, reseed_dropout
 from skin_model.training.losses import loss_for, metric_for, registered
 from skin_model.training.schedules import freeze_backbone, freeze_first, optimizer_for
-from skin_model.training.state import RunState, ancestors, check_same, read_state, write_state
+from skin_model.training.state import RunState, ancestors, check_same, lineage, read_state, write_state
 from skin_model.training.validation import judge, unjudged
 
 OnEpoch = Callable[[EpochRecord, bool], None]  # (record, is the best so far)
@@ -122,7 +122,8 @@ def _start(config: TrainingConfig, folder: Path, split: str, resume: bool) -> Ru
         check_same(state, config, split, folder)
         return state
     refuse_second(folder)
-    return RunState(config, split, before=sum(run.learned for run in ancestors(config, split)))
+    behind = ancestors(config, split) + [state for run in config.teacher_runs for state in lineage(run)]
+    return RunState(config, split, before=max((run.before + run.learned for run in behind), default=0))
 
 
 def refuse_second(folder: Path) -> None:
@@ -293,12 +294,12 @@ def _refit(
     """
     if not state.to_refit:
         return state
-    config, last = state.config, state.history[-1]
+    config, loss = state.config, state.history[-1].loss
     model = conversion.load_keras(folder / "best.keras")
     batches = _once(config, training)
 
     def stopped(done: int) -> bool:
-        return bool(on_batch and on_batch(last.epoch - 1, done, len(batches), last.loss))
+        return bool(on_batch and on_batch(config.epochs, done, len(batches), loss))
 
     done = last_layer.fitted(model)
     if not done and not last_layer.refit(model, batches, config.refit, config.attention, folder, stopped):

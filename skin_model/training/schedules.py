@@ -6,6 +6,7 @@ at a constant rate; the learning rate of the rest rises over the warm-up and fal
 
 from typing import Any
 
+from skin_model import backbones
 from skin_model.recipe import TrainingConfig
 
 
@@ -40,19 +41,20 @@ def freeze_backbone(model: Any) -> None:
 
 
 def freeze_first(model: Any, share: float) -> None:
-    """Train everything but a share of the backbone's layers, from the input on.
+    """Train everything but a share of the backbone's layers, from the input on; of networks side by side, of each.
 
     Those keep their starting weights, and batch normalisation there uses its stored statistics.
     """
-    backbone = _backbone(model)
-    kept = round(share * len(backbone))
-    for number, layer in enumerate(backbone):
-        layer.trainable = number >= kept
+    for backbone in _backbones(model):
+        kept = round(share * len(backbone))
+        for number, layer in enumerate(backbone):
+            layer.trainable = number >= kept
 
 
-def _backbone(model: Any) -> list[Any]:
-    """The layers before `features`, whatever other inputs the network has."""
+def _backbones(model: Any) -> list[list[Any]]:
+    """The layers before `features` of each network side by side, whatever other inputs there are."""
     import keras
 
-    features = model.get_layer("features").input
-    return list(keras.Model(model.get_layer("image").output, features).layers)
+    beside = [layer.input for layer in model.layers if layer.name == backbones.BESIDE]
+    ends = beside[0] if beside else [model.get_layer("features").input]
+    return [list(keras.Model(model.get_layer("image").output, end).layers) for end in ends]

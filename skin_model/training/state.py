@@ -24,7 +24,8 @@ class RunState:
         finished: no epoch is left.
         refitted: validation figures with the last layer fitted anew; None before that.
         told: where the network was taken from a bundle, the settings of the trainings behind it, the last one last.
-        before: epochs that the starting weights had learned from, in all trainings behind them.
+        before: number of the first epoch: those before it gave the views that the starting weights and the teachers
+            had learned from.
     """
 
     config: TrainingConfig
