@@ -14,7 +14,7 @@ from benchmarks.counter_examples import counter_examples
 from skin_model import bundle, cli, imaging, settings
 from skin_model.bundle import Bundle
 from skin_model.dataset.drawn import draw_lesion
-from skin_model.entities import CARE, FINE, REFUSED, Analysis, NotJudged, SimilarCase
+from skin_model.entities import CARE, FINE, REFUSED, Analysis, ModelState, ModelSummary, NotJudged, SimilarCase
 from skin_model.inference import Classifier
 from skin_model.neighbours import References
 from skin_model.services import analysis, references, registered, similar
@@ -166,21 +166,63 @@ def test_predict_says_why_a_picture_is_not_judged_and_judges_it_only_when_told_t
     assert "; not judged: The picture is of one even colour" in told[1]
 
 
+@pytest.fixture
+def in_use(made: Bundle, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The model made for these tests is the one in use: its version."""
+    classifier, version = Classifier(made), made.manifest.model_version
+    summary = ModelSummary(version, "custom_cnn", 64, 1, 0.1, 0.95, {}, "")
+    monkeypatch.setattr(similar.workspace, "model_state", lambda: ModelState("ready", summary=summary))
+    monkeypatch.setattr(similar.workspace, "classifier", lambda: classifier)
+    return version
+
+
+def test_another_data_sets_picture_of_the_same_name_never_stands_for_a_similar_case(
+    drawn_data: Path, in_use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, foreign = tmp_path / "own", tmp_path / "foreign"
+    for folder in (own, foreign):
+        shutil.copytree(drawn_data, folder)
+    table = pd.read_csv(foreign / "HAM10000_metadata.csv")
+    table["lesion_id"] = "OTHER_" + table["lesion_id"]
+    table.to_csv(foreign / "HAM10000_metadata.csv", index=False)
+    image = next(iter(sorted(own.rglob("*.jpg"))))
+    cases = (SimilarCase(image.stem, "nv", "histo", 1.0),)
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path / "home"))
+    registered.register(folder=foreign, who="anna")
+    assert similar.pictures(cases=cases, model=in_use) == {}
+    registered.register(folder=own, who="anna")
+    assert similar.pictures(cases=cases, model=in_use) == {image.stem: image}
+    assert similar.pictures(cases=cases, model="the model before") == {}
+
+
+def test_a_data_set_without_lesions_is_known_by_its_split(
+    drawn_data: Path, in_use: str, made: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(drawn_data, tmp_path / "data")
+    table = pd.read_csv(tmp_path / "data" / "HAM10000_metadata.csv")
+    table.assign(lesion_id="").to_csv(tmp_path / "data" / "HAM10000_metadata.csv", index=False)
+    image = next(iter(sorted((tmp_path / "data").rglob("*.jpg"))))
+    cases = (SimilarCase(image.stem, "nv", "histo", 1.0),)
+    for split, expected in ((made.manifest.data["split"], {image.stem: image}), ("another", {})):
+        monkeypatch.setattr(similar, "_folders", lambda split=split: [(tmp_path / "data", split)])
+        assert similar.pictures(cases=cases, model=in_use) == expected
+
+
 def test_a_data_set_that_vanished_leaves_similar_cases_without_pictures(
-    drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn_data: Path, in_use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "data"
     shutil.copytree(drawn_data, folder)
     monkeypatch.setenv("SKIN_MODEL_DATA", str(folder))
     image = next(iter(sorted(folder.rglob("*.jpg"))))
     cases = (SimilarCase(image.stem, "nv", "histo", 1.0), SimilarCase("ISIC_9999999", "nv", "histo", 1.1))
-    assert similar.pictures(cases=cases) == {image.stem: image}
+    assert similar.pictures(cases=cases, model=in_use) == {image.stem: image}
     monkeypatch.delenv("SKIN_MODEL_DATA")
-    assert similar.pictures(cases=cases) == {}
+    assert similar.pictures(cases=cases, model=in_use) == {}
     monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path / "home"))
     registered.register(folder=folder, who="anna")
-    assert similar.pictures(cases=cases) == {image.stem: image}
+    assert similar.pictures(cases=cases, model=in_use) == {image.stem: image}
     image.unlink()
-    assert similar.pictures(cases=cases) == {}
+    assert similar.pictures(cases=cases, model=in_use) == {}
     shutil.rmtree(folder)
-    assert similar.pictures(cases=cases) == {}
+    assert similar.pictures(cases=cases, model=in_use) == {}

@@ -21,7 +21,7 @@ from skin_model.services import durable, models, orders, plans, registered, regi
 from skin_model.services.telling import Telling
 from skin_model.store import database, records
 from skin_model.training.run import OnEpoch
-from skin_model.training.state import RunState, lineage, lineage_folders, write_state
+from skin_model.training.state import RunState, ancestors, lineage, lineage_folders, write_state
 
 FIGURES = [field.name for field in fields(EpochRecord) if field.name != "seconds"]
 SPLITS: dict[int, Path] = {}  # of the registered sets
@@ -152,10 +152,54 @@ def test_what_contradicts_itself_is_refused_with_the_bound_before_anything_is_qu
     for queue_it in (orders.submit, plans.submit_search):
         with pytest.raises(ConfigurationError, match="learned from lesions of fold0"):
             queue_it(data_set=data_set, config=met, who="ada", job=orders.new_id())
+    taught = replace(small, teachers=str(run))
+    for queue_it in (orders.submit, plans.submit_search):
+        with pytest.raises(ConfigurationError, match="would teach the network what is to be measured"):
+            queue_it(data_set=data_set, config=taught, who="ada", job=orders.new_id())
     moved = replace(data_set, folder=Path("/nowhere"))
     with pytest.raises(TrainingError, match="is not there"):
         orders.submit(data_set=moved, config=small, who="ada", job=orders.new_id())
     assert len(orders.jobs()) == before
+
+
+def test_a_worker_elsewhere_fetches_the_model_that_a_training_starts_from(
+    data_set: DataSet, tiny: TrainingConfig, made: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "folder_in_use", lambda: made.folder)
+    version = registry.Version(1, made.manifest.model_version, registry.CHAMPION, True, "")
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "folder", lambda version: made.folder)
+    asked = replace(tiny, weights=orders.IN_USE)
+    order = orders.order_for(data_set=data_set, config=asked, who="ada", name="", views=1)
+    here = durable.settings_of(order)
+    assert here == TrainingConfig(**order["config"])
+
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))  # that of another machine, which has not the first one's files
+    shutil.rmtree(Path(str(here.weights)).parent)
+    monkeypatch.setattr(registry, "fetch", lambda **reference: made if reference == order["start"] else None)
+    there = durable.settings_of(order)
+    assert tmp_path in Path(str(there.weights)).parents
+    assert [run.config.network for run in ancestors(there, data_set.fingerprint)] == [tiny.network]
+    assert replace(there, weights=here.weights) == here
+
+
+def test_two_folders_of_one_kind_are_told_apart_by_name(data_set: DataSet, tmp_path: Path) -> None:
+    copy = tmp_path / "lesions"
+    shutil.copytree(data_set.folder, copy)
+    for _ in range(2):  # registered again it keeps its name
+        other = registered.register(folder=copy, split=SPLITS[data_set.id], who="ben")
+        assert other.name == f"{data_set.name} ({copy})"
+    again = registered.register(folder=data_set.folder, split=SPLITS[data_set.id], who="ben")
+    assert again.name == data_set.name
+    names = [known.name for known in registered.data_sets()]
+    assert len(names) == len(set(names))
+
+
+def test_a_demonstration_set_that_cannot_be_drawn_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(DatasetError, match=r"Nothing could be drawn into .*Mend this"):
+        registered.register_demo(who="ben")
 
 
 def test_a_folder_that_cannot_be_used_is_refused_with_its_problems(home: Path, tmp_path: Path) -> None:

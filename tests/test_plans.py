@@ -23,6 +23,7 @@ from skin_model.dataset.labels import class_indices
 from skin_model.entities import REFUSED, DataSet, Job
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.evaluation import metrics
+from skin_model.jobs import queue
 from skin_model.recipe import TrainingConfig
 from skin_model.services import crossval, orders, plans, prediction, registered, registry, study, workspace
 from skin_model.store import database, records
@@ -159,6 +160,9 @@ def test_a_folder_of_images_is_judged_in_chunks_and_a_bad_file_is_named(place: P
     done = ended(job)
     assert (done.state, done.error) == ("done", "")
     assert len(plans.parts(job=job)) == plans.planned(done) > 3
+    listed = [one for one in [*orders.jobs(), *plans.parts(job=job)] if job in (one.id, one.parent)]
+    assert not [one for one in listed if queue.BULKY in one.order], "there may be millions of names"
+    assert next(one for one in listed if one.id == job).order["name"] == done.order["name"]
     answers_agree(done, place.data.folder)
     bad = tmp_path / "ward"
     bad.mkdir()

@@ -42,7 +42,7 @@ def similar_cases(shown: Shown) -> None:
                 "answer shows what it remembers, not what it can do."
             )
         st.markdown(_counted(shown, counts))
-        _each(cases)
+        _each(cases, shown.analysis.prediction.model_version)
         st.caption("Distance 1 is usual between a new lesion and its similar cases; less is more alike.")
 
 
@@ -55,9 +55,10 @@ def _counted(shown: Shown, counts: Counter[str]) -> str:
     return "\n".join(lines)
 
 
-def _each(cases: tuple[SimilarCase, ...]) -> None:
+def _each(cases: tuple[SimilarCase, ...], model: str) -> None:
     with st.spinner("Looking for their pictures"):  # the first look goes through the whole folder of a data set
-        pictures = {image: thumbnail(path) for image, path in service.pictures(cases=cases).items()}
+        known = service.pictures(cases=cases, model=model)
+        pictures = {image: thumbnail(path) for image, path in known.items()}
     if not pictures:
         lines = ["| | Diagnosis | Confirmed by | Distance |", "|--:|:--|:--|--:|"]
         for number, case in enumerate(cases, start=1):

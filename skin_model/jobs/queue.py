@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 APPLICATION = "skin_model"
 WORK = "work"  # one at a time per worker: whatever needs processor and memory
 PLANS = "plans"  # jobs that only start others and wait for them; on a queue of their own, or both would wait for ever
+BULKY = "files"  # of an order: what lists of jobs leave out, for there may be millions of names
 _STATES = {
     "DELAYED": "waiting", "ENQUEUED": "waiting", "PENDING": "running", "SUCCESS": "done", "ERROR": "failed",
     "CANCELLED": "cancelled", "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "failed",
@@ -51,14 +52,19 @@ def enqueue(*, kind: str, order: dict[str, Any], job: str, queue: str = WORK) ->
 
     Args:
         kind: name of the workflow.
-        order: what it is called with; plain values only.
+        order: what it is called with; plain values only.  Lists of jobs tell it without `BULKY`.
         job: unique id.
         queue: `WORK` or `PLANS`.
     """
     client().enqueue(
-        {"workflow_name": kind, "queue_name": queue, "workflow_id": job, "attributes": {"queue": queue}}, order
+        {"workflow_name": kind, "queue_name": queue, "workflow_id": job, "attributes": in_lists(order, queue)}, order
     )
     return job
+
+
+def in_lists(order: dict[str, Any], queue: str) -> dict[str, Any]:
+    """What lists of jobs read of one that is put in, without its whole order."""
+    return {"queue": queue, "order": {name: value for name, value in order.items() if name != BULKY}}
 
 
 @_named()
@@ -66,6 +72,8 @@ def listed(
     *, states: Iterable[str] = (), limit: int | None = None, parent: str | None = None, outcomes: bool = True
 ) -> list[Job]:
     """Jobs, the newest first: those of some states, or all; the parts of one job, or jobs that are no part.
+
+    Their orders are without `BULKY`.
 
     Args:
         states: of `JOB_STATES`.
@@ -78,7 +86,9 @@ def listed(
     wanted = set(states)
     asked = [name for name, state in _STATES.items() if state in wanted] or None
     parts: dict[str, Any] = {"has_parent": False} if parent is None else {"parent_workflow_id": parent}
-    found = client().list_workflows(status=asked, limit=limit, sort_desc=True, load_output=outcomes, **parts)
+    found = client().list_workflows(
+        status=asked, limit=limit, sort_desc=True, load_input=False, load_output=outcomes, **parts
+    )
     return _jobs(found)
 
 
@@ -179,15 +189,22 @@ def _jobs(found: "list[WorkflowStatus]") -> list[Job]:
     if asked:
         with database.reading() as record:
             told = records.told(record, asked)
-    return [_job(status, told.get(status.workflow_id, {})) for status in found]
+    return [_job(status, _order(status), told.get(status.workflow_id, {})) for status in found]
 
 
-def _job(status: "WorkflowStatus", progress: dict[str, Any]) -> Job:
+def _order(status: "WorkflowStatus") -> dict[str, Any]:
+    """What a job was called with, as far as it was read."""
+    if status.input and status.input["args"]:
+        return dict(status.input["args"][0])
+    return dict((status.attributes or {}).get("order", {}))
+
+
+def _job(status: "WorkflowStatus", order: dict[str, Any], progress: dict[str, Any]) -> Job:
     return Job(
         id=status.workflow_id,
         kind=status.name,
         state=_STATES[status.status],
-        order=status.input["args"][0] if status.input and status.input["args"] else {},
+        order=order,
         error=_sentence(status),
         outcome=status.output if status.status == "SUCCESS" else None,
         created=_time(status.created_at),

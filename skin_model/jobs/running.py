@@ -90,7 +90,7 @@ def parts(kind: str, orders: list[dict[str, Any]]) -> list[Any]:
 
     handles = [
         DBOS.enqueue_workflow_with_options(
-            {"workflow_name": kind, "queue_name": WORK, "attributes": {"queue": WORK}}, order
+            {"workflow_name": kind, "queue_name": WORK, "attributes": queue.in_lists(order, WORK)}, order
         )
         for order in orders
     ]

@@ -49,7 +49,7 @@ def crossvalidate(order: dict[str, Any]) -> dict[str, Any]:
 
 def fold(order: dict[str, Any]) -> dict[str, Any]:
     """One fold of a cross-validation; returns its `answers` as CSV, `best_epoch` and `epochs`."""
-    me, config = Running.current(), TrainingConfig(**order["config"])
+    me, config = Running.current(), durable.settings_of(order)
     telling = Telling(me, config)
     home = settings.load().runs
     with sentences(str(home.parent)):
@@ -79,7 +79,7 @@ def search(order: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `trial` (number of the best), `config` (its settings) and `history` (one row per trial).
     """
-    me, config = Running.current(), TrainingConfig(**order["config"])
+    me, config = Running.current(), durable.settings_of(order)
     run = step("begin", durable.begin, me.job, order, "search", durable.data_set(order).drawn)
     with study.opened(_record(), me.job, config.epochs):
         pass  # the tables are there before several workers ask for them
@@ -90,7 +90,7 @@ def search(order: dict[str, Any]) -> dict[str, Any]:
 
 def trial(order: dict[str, Any]) -> None:
     """One trial of a search: settings proposed from what the others came to, and a training with them."""
-    me, config = Running.current(), TrainingConfig(**order["config"])
+    me, config = Running.current(), durable.settings_of(order)
     home = settings.load().runs
     with sentences(str(home.parent)), study.opened(_record(), order["study"], config.epochs) as known:
         proposed = study.trial_of_part(known, order["part"], tuple(order["searched"]), config.seed)

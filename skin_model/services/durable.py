@@ -1,21 +1,22 @@
 """A training inside a job: its data set as it was when it was ordered, its MLflow run, its epochs as durable steps."""
 
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from skin_model import files, tracking
+from skin_model import bundle, files, settings, tracking
 from skin_model.entities import DataSet
 from skin_model.errors import TrainingError
 from skin_model.jobs import queue
 from skin_model.jobs.running import Running, step
 from skin_model.recipe import EpochRecord, TrainingConfig
-from skin_model.services import training
+from skin_model.services import joining, registry, training
 from skin_model.services.telling import Telling
 from skin_model.store import database, records
 from skin_model.training.run import OnEpoch
-from skin_model.training.state import RunState, read_state
+from skin_model.training.state import RunState, read_state, write_state
 
 EPOCH = "epoch"  # name of the step that each finished epoch leaves
 
@@ -41,6 +42,33 @@ def data_set(order: dict[str, Any]) -> DataSet:
             f"The folder {data.folder} of {data.name} is not there. Bring it back or mount it, then resume."
         )
     return data
+
+
+def settings_of(order: dict[str, Any]) -> TrainingConfig:
+    """The settings of an order; a registered version that it starts from is brought here where it lies elsewhere.
+
+    Raises:
+        BundleError: the version's files are gone.
+    """
+    config = TrainingConfig(**order["config"])
+    if "start" not in order or Path(str(config.weights)).is_file():
+        return config
+    return replace(config, weights=as_run(registry.fetch(**order["start"])))
+
+
+def as_run(made: bundle.Bundle) -> str:
+    """The `.keras` file of a model, in a folder that tells of it as a run that a training can start from."""
+    manifest = made.manifest
+    folder = settings.load().runs / manifest.model_version
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "best.keras").is_file():
+        with files.whole(folder / "best.keras") as partial:
+            shutil.copyfile(made.path("network.keras"), partial)
+    known = {name: manifest.training[name] for name in ("network", *joining.SHARED) if name in manifest.training}
+    told = (*manifest.stages, manifest.training)
+    # anew each time: what earlier versions left there tells too little of where the network is from
+    write_state(RunState(TrainingConfig(**known), str(manifest.data["split"]), finished=True, told=told), folder)
+    return str(folder / "best.keras")
 
 
 def begin(job: str, order: dict[str, Any], kind: str, drawn: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from skin_model import backbones, bundle, files, settings
+from skin_model import backbones, bundle, settings
 from skin_model.bundle import Manifest
 from skin_model.entities import DataSet, Job
 from skin_model.errors import ConfigurationError, JobError, TrainingError
@@ -26,12 +26,11 @@ from skin_model.recipe import (
     EpochRecord,
     TrainingConfig,
 )
-from skin_model.services import joining, workspace
+from skin_model.services import durable, registry, teaching, workspace
 from skin_model.services.attempts import furthest
-from skin_model.services.durable import EPOCH
 from skin_model.store import database, records
 from skin_model.taxonomy import CODES
-from skin_model.training.state import RunState, ancestors, lineage_folders, write_state
+from skin_model.training.state import ancestors, lineage_folders
 
 _AT_FIRST = ("learning_rate", "warmup_epochs")  # which go down where a training goes on from what was learned before
 IN_USE = "model in use"  # as starting weights
@@ -167,8 +166,11 @@ def order_for(*, data_set: DataSet, config: TrainingConfig, who: str, name: str,
     check(data_set=data_set, config=config)
     if views not in VIEWS:
         raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
+    start = {}
     if config.weights == IN_USE:
         config = replace(config, weights=_weights_in_use(data_set, config))
+        in_use = next((version for version in registry.versions() if version.status == registry.CHAMPION), None)
+        start = {"start": registry.reference(in_use)} if in_use else {}  # for workers on other machines
     validation = sum(images for images, _ in data_set.summary["parts"].get(config.validation, {}).values())
     return {
         "name": name.strip() or f"{config.network} {config.size} px",
@@ -179,12 +181,14 @@ def order_for(*, data_set: DataSet, config: TrainingConfig, who: str, name: str,
         "config": asdict(config),
         "views": views,
         "actor": who,
-    }
+    } | start
 
 
 def check_start(order: dict[str, Any]) -> None:
-    """Refuse starting weights that have met the lesions which are to measure the training; errors as `submit`."""
-    ancestors(TrainingConfig(**order["config"]), order["fingerprint"])
+    """Refuse starting weights and teachers that met lesions which are to measure the training; errors as `submit`."""
+    config = TrainingConfig(**order["config"])
+    ancestors(config, order["fingerprint"])
+    teaching.check(config, order["fingerprint"])
 
 
 def put_in(*, kind: str, order: dict[str, Any], job: str, on: str = queue.WORK) -> None:
@@ -215,7 +219,7 @@ def jobs(*, limit: int = 200) -> list[Job]:
 
 def history(*, job: str) -> list[EpochRecord]:
     """The finished epochs of a job."""
-    return [EpochRecord(**record) for record in queue.steps(job, EPOCH)]
+    return [EpochRecord(**record) for record in queue.steps(job, durable.EPOCH)]
 
 
 def cancel(*, job: str, who: str) -> None:
@@ -291,13 +295,4 @@ def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:
             f"The model in use was trained on another split than that of {data_set.name}, so it may have met its test "
             "lesions. Choose other starting weights."
         )
-    folder = settings.load().runs / manifest.model_version
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "best.keras").is_file():
-        with files.whole(folder / "best.keras") as partial:
-            shutil.copyfile(made.path("network.keras"), partial)
-    known = {name: manifest.training[name] for name in ("network", *joining.SHARED) if name in manifest.training}
-    told = (*manifest.stages, manifest.training)
-    # anew each time: what earlier versions left there tells too little of where the network is from
-    write_state(RunState(TrainingConfig(**known), data_set.fingerprint, finished=True, told=told), folder)
-    return str(folder / "best.keras")
+    return durable.as_run(made)

@@ -95,6 +95,7 @@ def submit_scoring(*, folder: Path, version: Version, who: str, job: str) -> str
         "data": str(folder),
         "folder": str(folder),
         "files": [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)],
+        "chunks": -(-len(names) // CHUNK),
         "actor": who,
     } | registry.reference(version)
     orders.put_in(kind="score", order=order, job=job, on=queue.PLANS)
@@ -108,11 +109,8 @@ def parts(*, job: str) -> list[Job]:
 
 def planned(job: Job) -> int:
     """How many parts a job has when all are there."""
-    return (
-        int(job.order["trials"])
-        if job.kind == "search"
-        else len(job.order["folds" if job.kind == "crossval" else "files"])
-    )
+    told = job.order[KINDS[job.kind]]
+    return told if isinstance(told, int) else len(told)
 
 
 def figures(*, job: Job) -> list[tuple[str, ...]]:

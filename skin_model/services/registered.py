@@ -77,20 +77,21 @@ def register(
         name: for people; what the images are by default.
         split: a split table.  By default that of the bundled model where it fits, so that its test lesions stay
             unseen; else one is drawn.
-        on_progress: told of (images decoded, images in all).
+        on_progress: told of (images decoded, images to decode): every one twice, for damage and for leaks.
 
     Raises:
         DatasetError: not there, not readable, with a fatal problem, or a split that leaks; every problem is named.
     """
     folder = server_folder(folder)
-    problems = ham10000.validate(folder, progress=on_progress)
+    tell = on_progress or (lambda done, total: None)
+    problems = ham10000.validate(folder, progress=lambda done, total: tell(done, 2 * total))
     if fatal := [problem.sentence for problem in problems if problem.fatal]:
         raise DatasetError(f"{folder} cannot be used: {' '.join(fatal)}")
     table = ham10000.read(folder).table
     parts = _given_split(split) if split else _bundled_split(table)
     if parts is None:
         parts = splits.draw(table, seed=0, folds=FOLDS)
-    leaks.refuse(table, parts)
+    leaks.refuse(table, parts, lambda done, total: tell(total + done, 2 * total))
     placed = splits.place(table, parts)
     text = io.StringIO()
     parts[list(splits.COLUMNS)].to_csv(text, index=False, lineterminator="\n")
@@ -120,9 +121,11 @@ def register_demo(*, who: str, on_progress: OnProgress | None = None) -> DataSet
     if not folder.is_dir():
         try:
             drawn.draw_dataset(folder, progress=on_progress, **DEMO)
-        except (OSError, DatasetError):
+        except (OSError, DatasetError) as error:
             if not folder.is_dir():  # else somebody else drew it meanwhile
-                raise
+                raise DatasetError(
+                    f"Nothing could be drawn into {folder} ({error}). Mend this, then try again."
+                ) from error
     return register(folder=folder, who=who, name="Drawn lesions (demonstration)")
 
 

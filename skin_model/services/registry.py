@@ -104,17 +104,22 @@ def reference(version: Version) -> dict[str, Any]:
 
 
 def load(*, version: int, source: str, manifest: str) -> "Classifier":
+    """The network of the version that a `reference` is of; raises BundleError as `fetch` does."""
+    from skin_model.inference import Classifier
+
+    return Classifier(fetch(version=version, source=source, manifest=manifest))
+
+
+def fetch(*, version: int, source: str, manifest: str) -> bundle.Bundle:
     """The version that a `reference` is of, its files fetched where they lie elsewhere.
 
     Raises:
         BundleError: they are gone, or others than were referred to.
     """
-    from skin_model.inference import Classifier
-
     made = bundle.read(settings.ASSETS / "model" if version == 1 else tracking.folder_of(source, version))
     if bundle.sha256(made.folder / "manifest.json") != manifest:
         raise BundleError(f"Version {version} on this machine is another one than was asked for. Restore its files.")
-    return Classifier(made)
+    return made
 
 
 def papers(version: Version) -> dict[str, Any]:

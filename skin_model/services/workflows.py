@@ -12,7 +12,6 @@ from skin_model.dataset import splits
 from skin_model.errors import BundleError, JobError
 from skin_model.jobs import queue, worker
 from skin_model.jobs.running import Running, step
-from skin_model.recipe import TrainingConfig
 from skin_model.services import attempts, comparing, divided, durable, models, registry, training
 from skin_model.services.telling import Telling, sentences
 
@@ -27,7 +26,7 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
         The registered `version`, its `name`, `best_epoch`, `epochs`, and of the test part headline `figures`, `recalls`
         per class and `confusion` matrix.
     """
-    me, config = Running.current(), TrainingConfig(**order["config"])
+    me, config = Running.current(), durable.settings_of(order)
     telling = Telling(me, config)
     telling.stage("reading the data set")
     home = settings.load().runs
@@ -53,7 +52,7 @@ def rehearse(order: dict[str, Any]) -> dict[str, float]:
     Returns:
         `start` (seconds until the first step was done), `batch` (seconds per step), `batches` per epoch.
     """
-    me, config = Running.current(), TrainingConfig(**order["config"])
+    me, config = Running.current(), durable.settings_of(order)
     telling = Telling(me, config)
     telling.stage("trying a few steps")
     times: list[float] = []

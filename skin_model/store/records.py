@@ -30,18 +30,24 @@ def audit_events(connection: sa.Connection, *, subject: str | None = None, limit
 
 
 def add_data_set(connection: sa.Connection, data_set: DataSet) -> DataSet:
-    """Register a data set, or replace what is known of its folder; returns it with its id."""
+    """Register a data set, or replace what is known of its folder; returns it with its id and name.
+
+    Two are never called alike: people choose them by name, so a name that another has is followed by the folder.
+    """
     table = tables.data_sets
     row = {f.name: getattr(data_set, f.name) for f in dataclasses.fields(DataSet) if f.name != "id"}
     row["folder"] = str(data_set.folder)
     if connection.dialect.name == "postgresql":  # two who register one folder at once take turns
         connection.execute(sa.text("LOCK TABLE data_sets IN SHARE ROW EXCLUSIVE MODE"))
+    others = connection.execute(sa.select(table.c.name).where(table.c.folder != row["folder"])).scalars()
+    if row["name"] in set(others):
+        row["name"] = f"{data_set.name} ({data_set.folder})"
     known = connection.execute(sa.select(table.c.id).where(table.c.folder == row["folder"])).scalar()
     if known is None:
         known = connection.execute(sa.insert(table).values(row).returning(table.c.id)).scalar_one()
     else:
         connection.execute(sa.update(table).where(table.c.id == known).values(row))
-    return dataclasses.replace(data_set, id=known)
+    return dataclasses.replace(data_set, id=known, name=row["name"])
 
 
 def data_sets(connection: sa.Connection) -> list[DataSet]:

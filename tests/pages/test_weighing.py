@@ -143,6 +143,7 @@ def test_a_refused_picture_is_judged_all_the_same_by_its_own_model_while_another
         trusted.state = ModelState(status)
     app.button(key="judge-anyway").click().run()
     assert not app.exception
+    assert bool(app.warning) is (status == "ready")
     assert "`some-model-1` (mobilenet, 224 pixels" in words(unfolded(app))
     assert any(label.startswith("How sure is this?") for label in labels(app)), "its own prediction sets"
 
@@ -370,11 +371,10 @@ def test_the_departments_costs_are_set_once_for_everyone_and_decide(
 
 
 def test_similar_cases_stand_beside_the_answer_and_without_their_data_set_as_a_list(
-    trusted: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trusted: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gated(trusted, monkeypatch, QualityReport())
-    monkeypatch.setenv("SKIN_MODEL_DATA", str(tmp_path / "vanished"))
-    similar._pictures.cache_clear()
+    monkeypatch.setattr(similar, "pictures", lambda *, cases, model: {})
     app = analysed("similar")
     assert "Similar confirmed cases: 9 of 16 are Melanoma" in labels(app)
     text = words(app)
@@ -389,7 +389,7 @@ def test_a_picture_that_the_network_has_probably_learned_from_is_said_to_be_one(
     trusted: Services, monkeypatch: pytest.MonkeyPatch, nearest: float, met: bool
 ) -> None:
     gated(trusted, monkeypatch, QualityReport())
-    monkeypatch.setattr(similar, "pictures", lambda *, cases: {})
+    monkeypatch.setattr(similar, "pictures", lambda *, cases, model: {})
     monkeypatch.setitem(globals(), "CASES", (replace(CASES[0], distance=nearest), *CASES[1:]))
     app = analysed("similar")
     assert any("has probably learned from this lesion" in info.value for info in app.info) is met
@@ -402,7 +402,7 @@ def test_pictures_of_similar_cases_show_where_the_data_set_lies(
     for name, data in {"ISIC_0": picture(), "ISIC_1": b"damaged"}.items():
         (tmp_path / f"{name}.png").write_bytes(data)
     paths = {name: tmp_path / f"{name}.png" for name in ("ISIC_0", "ISIC_1", "ISIC_gone")}
-    monkeypatch.setattr(similar, "pictures", lambda *, cases: paths)
+    monkeypatch.setattr(similar, "pictures", lambda *, cases, model: paths)
     text = words(analysed("similar"))
     assert text.count("(no picture here)") == 15, "also in place of one that cannot be read"
     assert "histopathology, distance 0.90" in text
