@@ -24,6 +24,7 @@ from skin_model.charts import display_copy
 from skin_model.entities import SEXES, SITES, Analysis, Example, ModelSummary, NotJudged, Patient
 from skin_model.errors import BundleError, SkinModelError
 from skin_model.services import analysis, workspace
+from skin_model.services.thumbnails import thumbnail
 from skin_model.taxonomy import BY_CODE
 
 ACCEPTED = "JPEG, PNG, TIFF, WebP, BMP or DICOM, up to 25 MB, shorter side at least 100 pixels"
@@ -149,7 +150,10 @@ def offer_examples(examples: list[Example]) -> None:
         for number, example in enumerate(examples, start=1):
             kind = "synthetic" if example.synthetic else "test image"
             with st.container(width=128, gap="xxsmall"):
-                st.image(example.path, width=128, alt=f"Thumbnail {number}, {kind}")
+                if small := thumbnail(example.path):
+                    st.image(small, width=128, alt=f"Thumbnail {number}, {kind}")
+                else:
+                    st.caption("(cannot be shown)")
                 st.button(
                     f"Example {number}", key=f"example-{number}", width="stretch",
                     on_click=st.session_state.update, args=({"chosen": example},),
@@ -157,8 +161,16 @@ def offer_examples(examples: list[Example]) -> None:
                 st.caption(kind, text_alignment="center")
 
 
+def say_who_answered(version: str) -> None:
+    """That the model named at the top of the page is not the one that answered, where it is so."""
+    if state.summary is not None and state.summary.version != version:
+        st.warning(f"This answer is by {version}; {state.summary.version} has come into use since. Give the picture "
+                   "again to have it judged by that.")  # fmt: skip
+
+
 def show(shown: Shown) -> None:
     """Can it be judged, what is it likely, what to do; then, unfolding, why and what else looks like this."""
+    say_who_answered(shown.summary.version)
     key = shown.analysis.image.sha256
     used = shown.analysis.for_patient is not None
     told = entered(key)
@@ -239,4 +251,5 @@ if "shown" in st.session_state:
             show(st.session_state.shown)
 elif "withheld" in st.session_state:
     with st.container(key="result"):
+        say_who_answered(st.session_state.withheld.summary.version)
         trust.not_judged(st.session_state.withheld, judge_anyway)

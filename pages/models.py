@@ -11,8 +11,10 @@ from typing import Any
 import streamlit as st
 
 from pages.ui.figures import between, value_of
+from pages.ui.memory import remember, remembered
 from skin_model.errors import SkinModelError
 from skin_model.services import orders, registered, registry
+from skin_model.services.thumbnails import thumbnail
 from skin_model.taxonomy import BY_CODE
 
 HEADLINES = {
@@ -137,8 +139,8 @@ def show_comparison(found: Any) -> None:
                 f"{BY_CODE[item['dx']].name}; in use: {BY_CODE[item['champion']].name}; "
                 f"this version: {BY_CODE[item['challenger']].name}"
             )
-            if Path(item["path"]).is_file():
-                column.image(item["path"], caption=said)
+            if small := thumbnail(Path(item["path"])):
+                column.image(small, caption=said)
             else:
                 column.caption(f"(no picture here) {said}")
 
@@ -186,12 +188,15 @@ try:
     with st.spinner("Looking at the registry"):  # the first look of a process makes or checks its tables
         all_versions = registry.versions()
     labels = {version.number: version for version in all_versions}
+    numbers = list(labels)
+    kept = remembered("version", numbers[0])
+    # by a key: its labels tell the status, and one that changes must not make another version the chosen one
     chosen = st.selectbox(
-        "Version", list(labels),
+        "Version", numbers, numbers.index(kept) if kept in labels else 0, key="version",
         format_func=lambda number: f"{MARKS[labels[number].status]} {number}: {labels[number].name} "
         f"({labels[number].status})",
     )  # fmt: skip
-    show_version(labels[chosen])
+    show_version(labels[remember("version", chosen)])
     show_history()
 except SkinModelError as error:
     st.error(str(error))

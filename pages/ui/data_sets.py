@@ -57,9 +57,11 @@ def _take_in(what: str, register: Any) -> None:
     st.session_state[BEGUN] = what
     bar = st.progress(0.0, STAY)
     try:
-        made = register(lambda done, total: bar.progress(done / total, f"{done:,} of {total:,}. {STAY}"))
-    except SkinModelError as error:
+        made = register(lambda done, total: bar.progress(done / total, f"{100 * done / total:.0f} % done. {STAY}"))
+    except Exception as error:  # not what Streamlit ends a run by, which is no Exception
         del st.session_state[BEGUN]
+        if not isinstance(error, SkinModelError):
+            raise
         st.error(str(error))
         return
     del st.session_state[BEGUN]

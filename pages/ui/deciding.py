@@ -5,6 +5,7 @@ import streamlit as st
 from pages.ui.figures import of_100, whole
 from pages.ui.memory import forget, remember, remembered
 from pages.ui.shown import Shown
+from pages.ui.words import told_apart
 from skin_model import charts
 from skin_model.charts import marked_name, percent
 from skin_model.errors import SkinModelError
@@ -62,11 +63,11 @@ def _own_terms(shown: Shown, point: trust.OperatingPoint, learned: float) -> Non
     prediction = shown.analysis.prediction
     adjusted = trust.at_prevalence(prediction=prediction, learned=learned, own=own)
     malignant = sum(adjusted[code] for code in costs.MALIGNANT)
+    found, _ = told_apart(prediction.malignant_probability, prediction.threshold)
     st.markdown(
         f"Where {100 * own:.3g} of 100 are malignant: of 100 lesions referred at this operating point about "
         f"**{whole(positive)}** are malignant, and of 1,000 not referred about **{whole(negative, of=1000)}** are "
-        f"malignant all the same. The malignant probability of this lesion, "
-        f"{percent(prediction.malignant_probability)}, becomes **{percent(malignant)}**."
+        f"malignant all the same. The malignant probability of this lesion, {found}, becomes **{percent(malignant)}**."
     )
     try:
         table = costs.current()

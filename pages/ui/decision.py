@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui.shown import Shown
-from pages.ui.words import describe, listed, malignant_names
+from pages.ui.words import describe, listed, malignant_names, told_apart
 from skin_model import charts
 from skin_model.charts import percent
 from skin_model.entities import ModelSummary, Patient
@@ -13,7 +13,7 @@ from skin_model.services import trust
 def decision(shown: Shown, patient: Patient) -> None:
     """The decision at the operating point, in words, and whether the model misses more in patients like this one."""
     prediction = shown.analysis.prediction
-    found, point = _told_apart(prediction.malignant_probability, prediction.threshold)
+    found, point = told_apart(prediction.malignant_probability, prediction.threshold)
     aim = _aim(shown)
     drawn = " :gray-badge[synthetic example]" if shown.example is not None and shown.example.synthetic else ""
     if prediction.refer:
@@ -57,9 +57,10 @@ def _without_patient(shown: Shown) -> None:
     if shown.alone is None:
         return
     decided = "refer" if shown.alone.refer else "below the operating point"
+    malignant, _ = told_apart(shown.alone.malignant_probability, shown.alone.threshold)
     st.markdown(
         f"This answer takes the patient into account: {describe(shown.patient)}. The picture alone: "
-        f"{percent(shown.alone.malignant_probability)} malignant ({decided}), most likely "
+        f"{malignant} malignant ({decided}), most likely "
         f"{shown.alone.diagnosis.name} ({percent(float(shown.alone.probabilities.max()))})."
     )
 
@@ -105,10 +106,3 @@ def _aim(shown: Shown) -> str:
     low, high = (f"{100 * value:.0f}" for value in interval)
     known = f" {shown.known}" if shown.known else ""
     return f"{aim} (on test pictures{known}: {percent(measured)}, interval {low} to {high})"
-
-
-def _told_apart(value: float, threshold: float) -> tuple[str, str]:
-    """Both as percents, with one decimal where they would read alike; more would say what the model does not know."""
-    pairs = [(percent(value, digits=d), percent(threshold, digits=d)) for d in range(2)]
-    found, point = next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
-    return f"just below {point}" if found == point and value < threshold else found, point

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.ui.shown import Shown
 from pages.ui.words import literal
-from skin_model.entities import Patient
+from skin_model.entities import REFUSED, Patient
 from skin_model.services.prediction import no_formula
 from skin_model.taxonomy import DIAGNOSES
 
@@ -62,6 +62,14 @@ def _table(shown: Shown) -> list[tuple[str, str, str, float]]:
     return [(d.code, d.name, d.group.value, values[d.code]) for d in DIAGNOSES]
 
 
+def _about(shown: Shown) -> dict[str, bool]:
+    """What an answer must not be read without: that nobody should rely on it, or that it is of no patient."""
+    return {
+        "judged_although_unfit": shown.analysis.quality.outcome == REFUSED,
+        "synthetic_example": shown.example is not None and shown.example.synthetic,
+    }
+
+
 def _as_csv(shown: Shown, patient: Patient) -> str:
     """One row per class; what holds for the whole answer stands in every row, so that none can be quoted without it."""
     prediction = shown.analysis.prediction
@@ -74,6 +82,8 @@ def _as_csv(shown: Shown, patient: Patient) -> str:
         "model_version": prediction.model_version,
         "notes": " ".join(shown.analysis.image.notes),
         "picture": shown.analysis.quality.outcome,
+        "picture_reasons": " ".join(finding.sentence for finding in shown.analysis.quality.reasons),
+        **_about(shown),
         "own_impression": shown.impression or "",
         **asdict(patient),
         "patient_taken_into_account": shown.alone is not None,
@@ -99,6 +109,7 @@ def _as_json(shown: Shown, patient: Patient) -> str:
         "model_version": prediction.model_version,
         "notes": list(shown.analysis.image.notes),
         "picture": shown.analysis.quality.to_json(),
+        **_about(shown),
         "own_impression": shown.impression,
         "patient": asdict(patient),
         "patient_taken_into_account": shown.alone is not None,

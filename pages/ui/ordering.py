@@ -16,6 +16,7 @@ from skin_model.services import orders, plans, registered, registry
 MAIN = ("network", "weights", "size", "epochs", "batch", "learning_rate", "balance", "augmentation")
 DO = {"train": "One training", "crossval": "K-fold cross-validation", "search": "Search for better settings"}
 CLONED = "The cloned job"
+VIEWS = 4  # averaged, where nobody says otherwise
 
 view = st.session_state
 
@@ -41,13 +42,17 @@ def ask(data_sets: list[DataSet]) -> None:
             del view["queued"]
             st.rerun()
         return
-    clone = view.get("clone")
-    preset = st.radio("Start from", [*orders.PRESETS, *([CLONED] if clone else [])], horizontal=True,
-                      index=len(orders.PRESETS) if clone else 1, key=f"preset-{bool(clone)}")  # fmt: skip
-    kind = st.radio("Do", list(DO), format_func=DO.__getitem__, horizontal=True, key="kind")
-    data = st.selectbox("Data set", data_sets, format_func=lambda data: data.name)
+    clone = view.get("clone", {"number": 0, "kind": "train", "data_set": None, "views": VIEWS})
+    number = clone["number"]  # each clone begins with widgets of its own
+    preset = st.radio("Start from", [*orders.PRESETS, *([CLONED] if number else [])], horizontal=True,
+                      index=len(orders.PRESETS) if number else 1, key=f"preset-{number}")  # fmt: skip
+    kind = st.radio("Do", list(DO), list(DO).index(clone["kind"]), format_func=DO.__getitem__, horizontal=True,
+                    key=f"kind-{number}")  # fmt: skip
+    cloned = [place for place, data in enumerate(data_sets) if data.id == clone["data_set"]]
+    data = st.selectbox("Data set", data_sets, cloned[0] if cloned else 0, format_func=lambda data: data.name,
+                        key=f"data-{number}")  # fmt: skip
     try:
-        base = TrainingConfig(**clone) if clone and preset == CLONED else replace(
+        base = TrainingConfig(**clone["config"]) if preset == CLONED else replace(
             orders.defaults(data), **orders.PRESETS.get(preset, {})
         )  # fmt: skip
     except (SkinModelError, TypeError) as error:  # a job of an older version
@@ -63,7 +68,8 @@ def ask(data_sets: list[DataSet]) -> None:
             trials = st.number_input("Trials", value=20, step=1, help="trainings to spend; poor ones end early")
             searched = st.multiselect("Settings to search", plans.SPACE, plans.SPACE)
         given = _settings(base, f"{preset}-{hash(base)}")  # other settings to start from, other widgets
-        views = st.selectbox("Views averaged per analysis", (1, 2, 4, 8), 2)
+        views = st.selectbox("Views averaged per analysis", orders.VIEWS, orders.VIEWS.index(clone["views"]),
+                             key=f"views-{number}")  # fmt: skip
         left, right = st.columns(2)
         start = left.form_submit_button("Start the training", type="primary", width="stretch")
         rehearse = right.form_submit_button("Try a few steps and estimate the time", width="stretch")
@@ -166,7 +172,8 @@ def ask_for_scoring() -> None:
         in_use = [number for number, version in versions.items() if version.status == registry.CHAMPION]
         with st.form("score"):
             folder = st.text_input("Folder of images")
-            number = st.selectbox("Version", list(versions), list(versions).index(in_use[0]) if in_use else 0,
+            at_first = list(versions).index(in_use[0]) if in_use else 0
+            number = st.selectbox("Version", list(versions), at_first, key="judge-by",
                                   format_func=lambda number: f"{number}: {versions[number].name}")  # fmt: skip
             if not st.form_submit_button("Judge them all"):
                 return

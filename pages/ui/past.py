@@ -9,6 +9,7 @@ import streamlit as st
 from pages.ui import jobs as parts
 from pages.ui.figures import between
 from pages.ui.frame import say
+from pages.ui.ordering import VIEWS
 from skin_model import charts
 from skin_model.entities import Job
 from skin_model.errors import SkinModelError
@@ -93,15 +94,16 @@ def _show_one(job: Job) -> None:
     if job.state != "done" and first.button("Resume", key=f"resume-{job.id}", width="stretch"):
         act(orders.resume, job, "It goes on after what it had finished.")
     if "config" in job.order and second.button("Clone with changes", key=f"clone-{job.id}", width="stretch"):
-        _clone(job.order["config"])
+        _clone(job, job.kind, job.order["config"], job.order["views"])
     with third.popover("Delete", width="stretch"):
         st.markdown("Its curves and files are removed; a model that it registered stays.")
         if st.button("Delete for good", key=f"delete-{job.id}"):
             act(orders.delete, job, "Deleted.")
 
 
-def _clone(config: dict[str, Any]) -> None:
-    view["clone"] = config
+def _clone(job: Job, kind: str, config: dict[str, Any], views: int) -> None:
+    view["clone"] = {"number": view.get("clone", {}).get("number", 0) + 1, "kind": kind, "config": config,
+                     "data_set": job.order["data_set"], "views": views}  # fmt: skip
     view.pop("queued", None)
     st.rerun()
 
@@ -131,7 +133,7 @@ def _show_search(job: Job) -> None:
         "cross-validation."
     )
     if st.button("Clone the best settings", key=f"best-{job.id}"):
-        _clone(job.outcome["config"])
+        _clone(job, "train", job.outcome["config"], VIEWS)
 
 
 def _show_scoring(job: Job) -> None:

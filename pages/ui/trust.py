@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.ui.figures import of_100, whole
 from pages.ui.shown import Shown
-from pages.ui.words import listed, literal, malignant_names
+from pages.ui.words import listed, literal, malignant_names, told_apart
 from skin_model import charts
 from skin_model.charts import marked_name, percent
 from skin_model.entities import CARE, FINE, Example, ModelSummary, NotJudged, PredictionSet, QualityReport
@@ -130,8 +130,9 @@ def _views(shown: Shown) -> None:
     count, likeliest = len(found.likeliest), shown.analysis.prediction.diagnosis
     same = found.likeliest.count(likeliest.code)
     decided = "; the decision hangs on how the picture is turned" if 0 < found.referred < count else ""
+    threshold = shown.analysis.prediction.threshold
+    least, most = (told_apart(value, threshold)[0] for value in (min(found.malignant), max(found.malignant)))
     st.markdown(
         f"Of {count} views, flipped and turned, {same} name {likeliest.name} first; {found.referred} reach the "
-        f"operating point{decided}. Malignant probability from {percent(min(found.malignant))} to "
-        f"{percent(max(found.malignant))}."
+        f"operating point{decided}. Malignant probability from {least} to {most}."
     )

@@ -179,6 +179,16 @@ def test_an_answer_stands_beside_the_model_that_gave_it_though_it_came_into_use_
         upload(app, picture())
     assert not app.exception
     assert "`some-model-2` (another, 224 pixels" in words(unfolded(app))
+    assert not app.warning
+
+
+def test_an_answer_by_a_model_that_is_in_use_no_more_says_so(services: Services) -> None:
+    app = upload(open_page("pages/analyse.py"), picture())
+    assert not app.warning
+    services.promote("some-model-2")
+    said = "This answer is by some-model-1; some-model-2 has come into use since."
+    assert said in app.run().warning[0].value
+    assert not upload(app, picture(shade=60)).warning
 
 
 def test_a_picture_whose_model_is_not_known_any_more_is_asked_for_again(services: Services) -> None:
@@ -298,6 +308,16 @@ def test_a_probability_close_to_the_operating_point_is_written_so_that_they_diff
     services.probabilities = np.array([0.039, 0.04, 0.2, 0.2, 0.04, 0.281, 0.2], dtype=np.float32)
     text = words(upload(open_page("pages/analyse.py"), picture()))
     assert "**11.9 %** does not reach the operating point of 12.0 %" in text
+
+
+def test_also_the_picture_alone_is_never_written_as_the_operating_point_that_it_does_not_reach(
+    services: Services,
+) -> None:
+    services.takes_patient = True
+    services.probabilities = np.array([0.039, 0.04, 0.2, 0.2, 0.04, 0.281, 0.2], dtype=np.float32)
+    app = upload(open_page("pages/analyse.py"), picture())
+    app.number_input[0].set_value(30).run()
+    assert "The picture alone: 11.9 % malignant (below the operating point)" in words(app)
 
 
 def test_the_map_of_the_most_likely_class_comes_first_and_another_can_be_chosen(services: Services) -> None:
@@ -505,6 +525,15 @@ def test_an_example_is_labelled_and_names_its_diagnosis_only_with_the_result(
     assert said in words(app)
 
 
+@pytest.mark.parametrize("name", ["first.dcm", "first.png"])
+def test_an_example_that_no_browser_shows_leaves_the_page_usable(services: Services, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"neither a DICOM nor a picture")
+    services.examples = [Example("first", tmp_path / name, "vasc", False)]
+    app = open_page("pages/analyse.py")
+    assert "(cannot be shown)" in words(app)
+    assert "Malignant probability" in words(upload(app, picture()))
+
+
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What the page offers to download, by the button's label."""
@@ -535,6 +564,20 @@ def test_the_download_holds_the_exact_probabilities_and_the_patient(
     assert "not a diagnosis" in table[1][-1]
     for row in csv.DictReader(io.StringIO(downloads["Download CSV"])):
         assert (row["age"], row["sex"], row["patient_taken_into_account"]) == ("71", "", "False")
+        assert (row["judged_although_unfit"], row["synthetic_example"]) == ("False", "False")
+
+
+def test_the_download_of_a_drawn_example_says_that_it_is_one(
+    services: Services, downloads: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "mel-1.png").write_bytes(picture())
+    services.examples = [Example("mel-1", tmp_path / "mel-1.png", "mel", True)]
+    app = open_page("pages/analyse.py")
+    app.button(key="example-1").click().run()
+    unfolded(app)
+    assert json.loads(downloads["Download JSON"])["synthetic_example"] is True
+    rows = csv.DictReader(io.StringIO(downloads["Download CSV"]))
+    assert {row["synthetic_example"] for row in rows} == {"True"}
 
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "lesion-1.png"])

@@ -28,8 +28,8 @@ DATA = DataSet(
 
 
 def job(name: str, state: str, kind: str = "train", **more: Any) -> Job:
-    order = {"name": name, "actor": "ada", "data": "Ward 7", "views": 4, "config": asdict(TrainingConfig()),
-             "images": {"validation": 63}}  # fmt: skip
+    order = {"name": name, "actor": "ada", "data": "Ward 7", "data_set": 3, "views": 4,
+             "config": asdict(TrainingConfig()), "images": {"validation": 63}}  # fmt: skip
     return Job(name, kind, state, order, created=NOW, worker="here-0", **more)
 
 
@@ -201,7 +201,7 @@ def test_while_a_folder_is_checked_the_page_says_how_far_it_is_and_to_stay(
 
     monkeypatch.setattr(registered, "register", stopped)
     app = press(open_page(), "Check and register")
-    assert "120 of 10,015. Stay on this page and click nothing until this ends" in str(app.get("progress")[0].proto)
+    assert "1 % done. Stay on this page and click nothing until this ends" in str(app.get("progress")[0].proto)
 
 
 def test_a_registered_folder_that_vanished_is_told_instead_of_its_samples(
@@ -236,7 +236,9 @@ def test_a_running_training_shows_progress_curves_and_log_and_can_be_cancelled(f
     text = words(app)
     assert "**first**: running, asked for by ada" in text
     assert "33 images per second, 1024 MB" in text
-    assert "epoch 3 of 7, batch 10 of 200, loss 0.610, 1:01:40 left at most" in str(app.get("progress")[0].proto)
+    assert "epoch 3 of 7, batch 10 of 200, loss 0.610, 1:01:40 left for the training steps" in str(
+        app.get("progress")[0].proto
+    )
     assert "06:29 epoch 2" in app.code[0].value
     assert len(app.get("plotly_chart")) == 2
     app.button(key="cancel-first").click().run()
@@ -279,10 +281,46 @@ def test_a_second_clone_takes_the_place_of_the_first_one_in_the_form(fake: Fake)
     assert fake.asked[0][1]["config"].epochs == 12
 
 
+def test_a_clone_is_on_the_same_data_in_the_same_way_also_when_another_set_stands_in_the_form(fake: Fake) -> None:
+    fake.data = [replace(DATA, id=1, name="Ward 1"), DATA]
+    fake.jobs = [job("folds", "failed", "crossval")]
+    fake.jobs[0].order["views"] = 2
+    app = open_page()
+    assert [box.value.id for box in app.selectbox if box.label == "Data set"] == [1]
+    press(press(app, "Clone with changes"), "Start the training")
+    ((what, given),) = fake.asked
+    assert (what, given["data_set"].id, given["views"]) == ("submit_crossval", 3, 2)
+
+
+def test_a_data_set_that_was_chosen_stays_so_when_another_one_is_registered(fake: Fake) -> None:
+    fake.data = [replace(DATA, id=1, name="Ward 1"), DATA]
+    app = open_page()
+    app.selectbox(key="data-0").select_index(1).run()
+    fake.data = [*fake.data, replace(DATA, id=4, name="Ward 9")]
+    assert app.run().selectbox(key="data-0").value.id == 3
+
+
+def test_a_fault_while_drawing_is_not_taken_for_a_click(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: object) -> None:
+        raise DatasetError("Nothing could be drawn into /home/drawn ([Errno 28] No space left on device).")
+
+    monkeypatch.setattr(registered, "register_demo", fails)
+    app = press(open_page(), "Draw a demonstration set")
+    assert "No space left on device" in app.error[0].value
+    assert "broken off" not in words(app.run())
+
+
+def test_while_the_last_layer_is_fitted_no_epochs_are_said_to_be_left(fake: Fake) -> None:
+    told = {"stage": "fitting the last layer anew", "done": 90, "total": 60, "left": 900.0, "at": NOW}
+    fake.jobs = [job("first", "running", progress=told)]
+    bar = open_page().get("progress")[0].proto
+    assert (bar.value, bar.text) == (100, "fitting the last layer anew")
+
+
 @pytest.mark.parametrize(("kind", "what"), [("crossval", "submit_crossval"), ("search", "submit_search")])
 def test_folds_and_a_search_are_ordered_with_the_same_form(fake: Fake, kind: str, what: str) -> None:
     app = open_page()
-    app.radio(key="kind").set_value(kind).run()
+    app.radio(key="kind-0").set_value(kind).run()
     if kind == "search":
         next(number for number in app.number_input if number.label == "Trials").set_value(7)
         next(several for several in app.multiselect if several.label == "Settings to search").set_value(["dropout"])
@@ -429,6 +467,25 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     app = press(app, "Return to this version")
     assert fake.asked == [("promote", {"version": versions[1], "who": "ada", "reason": "complaints"})]
     assert "Version 1 is in use now" in words(app)
+
+
+def test_the_version_chosen_stays_so_when_its_status_changes_or_another_one_is_registered(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [registry.Version(number, f"model-{number}", "challenger", False, "") for number in (3, 2, 1)]
+    papers = registry.papers(replace(versions[2], status="champion"))
+    monkeypatch.setattr(registry, "versions", lambda: versions)
+    monkeypatch.setattr(registry, "papers", lambda version: papers)
+    monkeypatch.setattr(registry, "history", list)
+    monkeypatch.setattr(registry, "comparison", lambda challenger: None)
+    app = open_page("models")
+    app.selectbox(key="version").select(2).run()
+    versions[1] = replace(versions[1], status="champion")
+    assert app.run().selectbox(key="version").value == 2
+    versions.insert(0, registry.Version(4, "model-4", "challenger", False, ""))
+    assert app.run().selectbox(key="version").value == 2
+    app = app.switch_page("app.py").run().switch_page("pages/models.py").run()
+    assert app.selectbox(key="version").value == 2
 
 
 def test_a_versions_figures_say_what_was_known_of_the_patients(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
