@@ -325,7 +325,7 @@ def test_a_model_trained_on_all_folds_says_so_with_the_command_that_makes_it_aga
 
     card = last.text("card.md")
     assert last.manifest.data["validation"] == "none"
-    assert "| Part that chose the best epoch | none: the last epoch was kept |" in card
+    assert "| Part that chose the best epoch of the last training | none: the last epoch was kept |" in card
     assert "The last training learned from all folds" in card
     assert "--validation none" in card
     assert pd.read_csv(io.StringIO(last.text("history.csv")))["val_loss"].isna().all()

@@ -73,7 +73,7 @@ def test_the_card_holds_what_the_manifest_records():
 def test_the_card_names_the_part_that_chose_the_epoch_only_where_one_did(monitor, said):
     manifest = MANIFEST | {"training": MANIFEST["training"] | {"monitor": monitor}}
     card = report.model_card(manifest=manifest, evaluation=evaluated(), commands=COMMANDS)
-    assert f"| Part that chose the best epoch | {said} |" in card
+    assert f"| Part that chose the best epoch of the last training | {said} |" in card
 
 
 def test_the_card_claims_nothing_of_the_choice_among_models_but_what_its_makers_say():

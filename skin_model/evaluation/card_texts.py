@@ -13,11 +13,11 @@ deciding alone whether a lesion is removed or left, for screening without a clin
 themselves, or for images other than dermoscopy."""
 
 PROTOCOL = """\
-All images that the data set counts to one lesion lie in the same part of the split; where it took one for two,
-they may not. Nothing was fitted on the test part: no weight, no temperature, no limit; nor was the best epoch chosen
-there. Whether its figures were in view when this model was preferred to another, only its makers can say. {fitted} The
-figures are of the answers that the app gives, where it takes the patient with what is known of age, sex and site, and
-those included that its check of pictures would withhold."""
+All images that the data set lists under one lesion lie in the same part of the split; where it lists one lesion under
+two names, they may lie in two. Nothing was fitted on the test part: no weight, no temperature, no limit; nor was the
+best epoch chosen there. Whether its figures were in view when this model was preferred to another, only its makers can
+say. {fitted} The figures are of the answers that the app gives, where it takes the patient with what is known of age,
+sex and site, and those included that its check of pictures would withhold."""
 
 NOTE = "Its makers say: {note}"
 
@@ -27,13 +27,17 @@ with which no weight was trained."""
 
 OUT_OF_FOLD = """\
 The temperature was fitted on the calibration part, with which no weight was trained, and then multiplied by a
-correction: by so much the networks of a cross-validation, whose temperatures come from that part too, were too certain
-on the folds that they did not learn from. The operating points and the prediction sets were fitted on the calibration
-part and on those networks' answers for these folds. Each of these networks kept {kept},
-and none is this model: the figures below say whether the limits hold for it."""
+correction. It comes from the networks of a cross-validation, whose temperatures were fitted on that part too: it is the
+factor by which they were too certain on the folds that they had not learned from. The operating points and the
+prediction sets were fitted on the calibration part and on those networks' answers for these folds. Each of these
+networks kept {kept}, and none is this model: the figures below say whether the limits hold for it."""
 
 BEST_OF_FOLD = "the epoch that was best on its fold"
 LAST_OF_FOLD = "its last epoch"
+
+VIEWS_AGAIN = """\
+Some of these trainings went on from another one's network under an earlier version of this program, which showed them
+the augmented views of the one before again. Run now, the commands make a similar model with other figures."""
 
 LAST_EPOCH = "none: the last epoch was kept"
 

@@ -141,7 +141,7 @@ def _data(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
     source = {
         "Data set": data.get("name"),
         "Fingerprint of the split (SHA-256)": data.get("split"),
-        "Part that chose the best epoch": texts.LAST_EPOCH if last else data.get("validation"),
+        "Part that chose the best epoch of the last training": texts.LAST_EPOCH if last else data.get("validation"),
         "Images left out of the figures, as the model had seen them": evaluation.get("n_excluded_seen"),
     }
     parts = data.get("parts")
@@ -263,7 +263,16 @@ def _mistaken(matrix: Sequence[Sequence[int]]) -> list[str]:
 
 def _reproduction(manifest: dict[str, Any], commands: Sequence[str]) -> str:
     lines = ["```sh", *commands, "```"] if commands else ["The commands are not recorded."]
+    if _met_views_again(manifest):
+        lines.append("\n" + texts.VIEWS_AGAIN)
     return "\n".join(lines) + f"\n\nMade with: {_plain(manifest.get('environment') or None)}."
+
+
+def _met_views_again(manifest: dict[str, Any]) -> bool:
+    """Whether a training went on from another one's network without counting the epochs of that one."""
+    stages = [*(manifest.get("stages") or []), manifest.get("training") or {}]
+    went_on = [s for s in stages if s.get("epochs_run") and str(s.get("weights")).endswith(".keras")]
+    return any(not stage.get("epochs_before") for stage in went_on)
 
 
 def _recorded(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
