@@ -3,6 +3,7 @@
 python -m benchmarks.analyses_while_training
 """
 
+import os
 import statistics
 import time
 
@@ -35,6 +36,7 @@ def main() -> None:
     args = parsed(parser)
     uploads, source = photographs(args.data, 42)
     with installation.installation(60) as data:
+        os.environ["SKIN_MODEL_BUNDLE"] = str(args.model)
         workspace.classifier()
         analyse(uploads, 2)
         alone: list[float] = []

@@ -183,7 +183,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         write(found)
     print(f"{found['model_version']}: {found['n']} images, {found['n_excluded_seen']} left out as seen in training")
     if options.allow_seen:
-        print("Images that the model has met were scored too: these figures flatter it.")
+        print("Images that the model may have met were scored too: these figures may flatter it.")
     for figure, value, interval in evaluation.rows(found):
         print(f"{figure:45s} {value:>8s}  {interval}")
     if options.report:

@@ -413,9 +413,6 @@ class Promotion:
     reason: str
 
 
-JOB_STATES = ("waiting", "running", "done", "failed", "cancelled")
-
-
 @dataclass(frozen=True)
 class Job:
     """One entry of the queues.
@@ -423,7 +420,7 @@ class Job:
     Attributes:
         id: unique; also the name of its folder.
         kind: name of the workflow.
-        state: one of `JOB_STATES`.
+        state: "waiting", "running", "done", "failed" or "cancelled".
         order: what was asked for.
         error: why it failed, a sentence.
         outcome: what came of it, once done.

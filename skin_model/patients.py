@@ -49,6 +49,13 @@ def of_table(table: pd.DataFrame) -> list[Patient]:
     ]
 
 
+def known_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Which of a data set's rows tell age, sex and localization, in words that an answer takes into account."""
+    found = of_table(table)
+    known = {"age": [p.age for p in found], "sex": [p.sex for p in found], "localization": [p.site for p in found]}
+    return pd.DataFrame(known, index=table.index).notna()
+
+
 def forget(patient: Patient, rng: np.random.Generator) -> Patient:
     """The patient with values left out by chance: all of them, or each by itself."""
     everything, *each = rng.random(4)

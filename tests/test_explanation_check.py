@@ -10,7 +10,7 @@ from test_explain_methods import HEARD, PATCH, SIZE, planted
 from skin_model import bundle, cli
 from skin_model.conversion import load_keras
 from skin_model.errors import BundleError, BusyError, ConfigurationError, DatasetError
-from skin_model.evaluation import faithfulness, truthfulness
+from skin_model.evaluation import faithfulness, localisation, truthfulness
 from skin_model.explain.methods import METHODS
 from skin_model.explain.randomised import randomise
 from skin_model.inference import Classifier
@@ -58,7 +58,7 @@ def test_areas_are_those_of_curves_by_hand():
 def test_the_centred_blob_has_the_spread_it_claims():
     blob = faithfulness.centred_blob(200).astype(float)
     along = (np.arange(200) + 0.5) / 200 - 0.5
-    assert np.sqrt((blob.sum(0) * along**2).sum() / blob.sum()) == pytest.approx(faithfulness.BLOB, rel=0.01)
+    assert np.sqrt((blob.sum(0) * along**2).sum() / blob.sum()) == pytest.approx(localisation.BLOB, rel=0.01)
 
 
 def test_maps_are_alike_by_the_order_of_their_places():
@@ -184,6 +184,18 @@ def test_pictures_noted_without_slow_methods_are_measured_again_where_these_are_
     assert noted(1) == [None, whole, None, fast, fast]
     assert noted(2) == [None, whole, None]
     assert noted(1) == [None, whole, None], "what was dropped is no longer in the file"
+
+
+def test_slow_methods_of_more_pictures_than_asked_for_are_left_out(made, drawn_data, tmp_path, monkeypatch):
+    row = {key: dict.fromkeys(("insertion", "deletion", "noise", "head", "all"), 0.5) for key in METHODS}
+    row |= {"blob": {"insertion": 0.4, "deletion": 0.5}, "random": {"insertion": 0.4, "deletion": 0.5}}
+    monkeypatch.setattr(explanation_check, "measure", lambda *_: ([dict(row) for _ in range(5)], 5))
+    found = explanation_check.check(
+        classifier=Classifier(made), data=drawn_data, images=5, slow_images=2, seed=0, rows_file=tmp_path / "rows.jsonl"
+    )
+    images = {key: one["images"] for key, one in found["methods"].items()}
+    assert {images[key] for key in explanation_check.SLOW} == {2}
+    assert images["gradcam"] == 5
 
 
 def test_two_checks_never_write_to_one_file(tmp_path):

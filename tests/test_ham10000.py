@@ -245,7 +245,7 @@ def test_validate_reports_every_problem_at_once(tmp_path):
     rows += [["L20", f"X{i}", "scc", "histo", "45", "male", "back"] for i in range(6)]
     rows += [
         ["L0", "Y0", "mel", "histo", "130", "male", "back"],
-        ["L21", "Y1", "mel", "histo", "old", "male", ""],
+        ["L21", "Y1", "mel", "histo", "old", "m", "anterior torso"],
     ]
     make_ham10000(tmp_path, rows)
     folder = tmp_path / "HAM10000_images_part_1"
@@ -269,6 +269,7 @@ def test_validate_reports_every_problem_at_once(tmp_path):
         "identical pixels under two lesions": (1, ("I10 = I12",), True),
         "identical pixels in one lesion": (1, ("I08 = I09",), False),
         "age out of range": (2, ("Y0 130", "Y1 old"), False),
+        "sex or site in other words": (2, ("Y1 m", "Y1 anterior torso"), False),
         "empty class": (1, ("df",), False),
         "image without row": (1, ("stray",), False),
         "image file twice": (1, ("I05",), False),

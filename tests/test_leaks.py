@@ -264,6 +264,20 @@ def test_the_photograph_that_ham10000_holds_twice_is_found_among_others(real_dat
     assert listed["matching_points"][0] > 100
 
 
+@pytest.mark.parametrize("side", [112, 160, 225])
+def test_a_small_jpeg_and_its_copy_as_png_have_nearly_the_same_hash(drawn_data, tmp_path, side):
+    files = []
+    for number, original in enumerate(sorted(drawn_data.rglob("*.jpg"))[:20]):
+        jpeg, png = tmp_path / f"{number}.jpg", tmp_path / f"{number}.png"
+        jpeg.write_bytes(
+            cv2.imencode(".jpg", cv2.resize(cv2.imread(str(original)), (side * 4 // 3, side)))[1].tobytes()
+        )
+        png.write_bytes(cv2.imencode(".png", cv2.imread(str(jpeg)))[1].tobytes())
+        files += [jpeg, png]
+    hashed = perceptual.hashes(perceptual.thumbnails(files))
+    assert np.bitwise_count(hashed[::2] ^ hashed[1::2]).max() <= leaks._CANDIDATE_DISTANCE
+
+
 def test_hashes_are_as_far_apart_as_a_comparison_of_every_pair_says():
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (300, 32, 32)).astype(np.uint8)

@@ -1,6 +1,7 @@
 """What is known of the patient: its encoding, what it adds to an answer, and what happens where nothing is known."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from skin_model.dataset import splits
 from skin_model.entities import SEXES, SITES, DataSet, Patient
 from skin_model.errors import BundleError, ConfigurationError
 from skin_model.inference import Classifier
-from skin_model.patients import encode, forget, of_table
+from skin_model.patients import encode, forget, known_of, of_table
 from skin_model.services import comparing, evaluation, models, training
 
 COLUMNS = ("age", "sex", "localization")
@@ -77,6 +78,21 @@ def test_what_is_known_only_after_the_diagnosis_is_refused_as_an_input(drawn_dat
             data=drawn_data, folder=tmp_path / "late", config=replace(tiny, metadata="age,dx_type"), split=split_file
         )
     assert not (tmp_path / "late").exists()
+
+
+def test_a_column_that_tells_nothing_in_known_words_is_refused_as_an_input(drawn_data, split_file, tiny, tmp_path):
+    shutil.copytree(drawn_data, tmp_path / "data")
+    table = pd.read_csv(tmp_path / "data" / "HAM10000_metadata.csv")
+    table.assign(sex="m").to_csv(tmp_path / "data" / "HAM10000_metadata.csv", index=False)
+    with pytest.raises(ConfigurationError, match="sex of no training image is known in HAM10000's words"):
+        training.train(
+            data=tmp_path / "data", folder=tmp_path / "run", config=replace(tiny, metadata="age,sex"), split=split_file
+        )
+
+
+def test_what_counts_as_known_is_what_an_answer_can_take_into_account():
+    table = pd.DataFrame({"age": [50.0, np.nan], "sex": ["f", "female"], "localization": ["anterior torso", "back"]})
+    assert known_of(table).to_numpy().tolist() == [[True, False, False], [False, True, True]]
 
 
 def test_a_model_that_takes_the_patient_answers_as_keras_does_with_and_without_one(told, parts):

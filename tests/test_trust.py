@@ -74,6 +74,11 @@ def test_the_words_of_an_evaluation_are_the_figures_of_its_report(examined: Call
     covered = trust.coverages(summary=replace(summary, details=few))
     assert set(covered) == measured - {"mel"}, "too few lesions to say how sure it is"
     assert trust.operating_points(summary=SUMMARY) == []
+    points = details["operating_points"]
+    unsure = points | {"sensitive": points["sensitive"] | {"melanoma_recall": {"value": 0.5, "interval": None}}}
+    assert trust.operating_points(summary=replace(summary, details=details | {"operating_points": unsure})) == [], (
+        "another point must not be taken for the one in use"
+    )
     assert trust.prevalence(summary=SUMMARY) is None
 
 

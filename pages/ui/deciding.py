@@ -93,6 +93,8 @@ def _weighed(probabilities: dict[str, float], table: costs.Costs, *, refer: bool
 
 
 def _cost(referrals: float) -> str:
+    if referrals < 0.01:
+        return "<0.01"
     return f"{referrals:,.0f}" if referrals >= 10 else f"{referrals:.2g}"
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from skin_model import imaging
 from skin_model.bundle import DRAWN
 from skin_model.dataset.layout import LABELS, Found, find, find_labelled
+from skin_model.entities import SEXES, SITES
 from skin_model.errors import DatasetError, ImageError
 from skin_model.taxonomy import CODES
 
@@ -50,6 +51,8 @@ _KINDS = {
     "identical pixels under two lesions": _Kind(
         True, False, "Identical images of different lesions", "Give them one lesion_id, or remove copies"),
     "age out of range": _Kind(False, False, "Ages that are no number from 0 to 120", "They are read as missing"),
+    "sex or site in other words": _Kind(
+        False, False, "Sexes or sites in words that HAM10000 does not have", "They are read as not known"),
     "unknown lesion": _Kind(
         False, False, "Images without a lesion_id", "Each counts as its own lesion; pictures of one may be parted"),
     "empty class": _Kind(
@@ -199,6 +202,12 @@ def _table_problems(found: Found) -> list[Problem]:
             "missing image": sorted(named - set(found.images)),
             "lesion with two diagnoses": [f"{i} {' and '.join(dx)}" for i, dx in diagnoses.items() if len(dx) > 1],
             "age out of range": (ids + " " + labels["age"])[(labels["age"] != "") & ~age.between(0, 120)],
+            "sex or site in other words": [
+                f"{image} {word}"
+                for column, words in (("sex", SEXES), ("localization", SITES))
+                for image, word in zip(ids, labels[column], strict=True)
+                if word and word not in words
+            ],
             "unknown lesion": ids[labels["lesion_id"] == ""],
             "empty class": [code for code in CODES if len(judged) and code not in set(judged["dx"])],
             "image without row": sorted(set(found.images) - named),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from skin_model.evaluation.localisation import BLOB
+from skin_model.evaluation.localisation import blob
 from skin_model.explain.subject import Subject
 
 STEPS = 10  # of each curve, of equal numbers of pixels
@@ -72,9 +72,7 @@ def similarity(one: np.ndarray, other: np.ndarray) -> float:
 
 def centred_blob(side: int = 32) -> np.ndarray:
     """A blob in the middle, the map of someone who has seen no picture: float32 (side, side)."""
-    along = (np.arange(side) + 0.5) / side - 0.5
-    ray = np.exp(-(along**2) / (2 * BLOB**2))
-    return np.outer(ray, ray).astype(np.float32)
+    return blob(side).astype(np.float32)
 
 
 def random_map(random: np.random.Generator) -> np.ndarray:

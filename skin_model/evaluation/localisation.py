@@ -52,9 +52,9 @@ def look(heat_map: np.ndarray, mask: np.ndarray) -> Look | None:
     mass = lesion.sum()
     off = np.hypot(lesion.sum(axis=0) @ x / mass, lesion.sum(axis=1) @ y / mass)
     drawn = cv2.resize(lesion, heat_map.shape[::-1], interpolation=cv2.INTER_AREA)
-    maps = _enlarged(heat_map, lesion), _blob(len(lesion)), _enlarged(drawn, lesion)
-    inside, blob, grid = (float((one * lesion).sum() / one.sum()) for one in maps)
-    return Look(inside, blob, grid, float(off))
+    maps = _enlarged(heat_map, lesion), blob(len(lesion)), _enlarged(drawn, lesion)
+    inside, by_blob, grid = (float((one * lesion).sum() / one.sum()) for one in maps)
+    return Look(inside, by_blob, grid, float(off))
 
 
 def localisation(scored: Scored, looks: Sequence[Look | None]) -> dict[str, Any] | None:
@@ -103,7 +103,8 @@ def _enlarged(heat_map: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _blob(side: int) -> np.ndarray:
+def blob(side: int) -> np.ndarray:
+    """The centred Gaussian, (side, side)."""
     profile = np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * BLOB**2))
     return np.outer(profile, profile)
 

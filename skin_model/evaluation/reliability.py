@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skin_model.evaluation import metrics
-from skin_model.evaluation.resampling import ECE_BINS, Figures, Ranking, ratio
+from skin_model.evaluation.resampling import CELLS_AT_ONCE, ECE_BINS, Figures, Ranking, ratio
 from skin_model.evaluation.scored import Scored
 from skin_model.taxonomy import CODES, MALIGNANT_INDICES
 
@@ -94,6 +94,13 @@ def _if_calibrated(scored: Scored, *, samples: int = SIMULATIONS, seed: int = 0)
     is called noise less readily than it could be.
     """
     random = np.random.default_rng(seed)
+    portion = max(1, CELLS_AT_ONCE // (len(scored) * len(CODES)))
+    drawn = [_drawn(scored, random, min(portion, samples - begun)) for begun in range(0, samples, portion)]
+    return {key: np.concatenate([one[key] for one in drawn]) for key in drawn[0]}
+
+
+def _drawn(scored: Scored, random: np.random.Generator, samples: int) -> dict[str, np.ndarray]:
+    """The next so many of these draws."""
     ones = np.ones((samples, len(scored)))
     ranking = Ranking(scored.malignant_probability)
     if scored.probabilities is None:

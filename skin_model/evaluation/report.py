@@ -190,7 +190,7 @@ def _scope(evaluation: dict[str, Any]) -> str:
         f"over other clinics. {INTERVALS}"
     ]
     if evaluation.get("allow_seen"):
-        sentences.append("**The model was made with some of the images scored here; the figures flatter it.**")
+        sentences.append("**Images that the model may have met were scored too; the figures may flatter it.**")
     return "\n\n".join(sentences)
 
 

@@ -47,7 +47,7 @@ def _patients(patients: dict[str, Any] | None) -> list[Section]:
     """What the same model comes to where nothing is known of the patient, and what knowing changes."""
     if patients is None:
         return []
-    known = ", ".join(f"{column} of {100 * share:.0f} %" for column, share in patients["known"].items())
+    known = ", ".join(f"{column} of {100 * share:.1f} %" for column, share in patients["known"].items())
     sentence = (
         f"The figures above were measured with what is known of the patients: {known} of the images. Without any of "
         "it, the same model comes to:"

@@ -116,7 +116,8 @@ def section(found: dict[str, Any]) -> Section:
          *(with_interval(figures[name]) if name in figures else "" for name in FIGURES))
         for key, figures in methods.items()
     ]  # fmt: skip
-    return Section("Explanations", _SENTENCES, ("method", "images", "passed", *FIGURES.values()), rows)
+    of = f"Whatever is scored above, on {found['images']} pictures of {found['data']}, {found['looked_at']} looked at."
+    return Section("Explanations", (of, *_SENTENCES), ("method", "images", "passed", *FIGURES.values()), rows)
 
 
 def _figure(name: str, own: dict[str, float], row: dict[str, dict[str, float]]) -> float:

@@ -76,7 +76,7 @@ def listed(
     Their orders are without `BULKY`.
 
     Args:
-        states: of `JOB_STATES`.
+        states: as `Job.state` has them.
         limit: how many at most.
         parent: id of the job whose parts are meant.
         outcomes: also read what came of them, which may be large.

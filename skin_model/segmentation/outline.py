@@ -44,11 +44,6 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
-    @property
-    def dice(self) -> float:
-        """Mean Dice on test lesions."""
-        return float(self.figures["test"]["dice"]["value"])
-
 
 class Segmenter:
     """A loaded segmentation; safe to call from many threads at once.

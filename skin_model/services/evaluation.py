@@ -20,7 +20,7 @@ from skin_model.evaluation.details import measure
 from skin_model.evaluation.localisation import Look, look
 from skin_model.evaluation.scored import Scored
 from skin_model.inference import Answers, Classifier
-from skin_model.patients import of_table
+from skin_model.patients import known_of, of_table
 from skin_model.services import prediction, robustness
 
 OnProgress = Callable[[int, int], None]  # (done, total)
@@ -163,7 +163,7 @@ def details(classifier: Classifier, answered: Answered) -> dict[str, Any]:
     """
     found, manifest = _details(classifier, answered), classifier.manifest
     if manifest.metadata:
-        known = answered.table[list(manifest.metadata)].notna()
+        known = known_of(answered.table)[list(manifest.metadata)]
         pictures = replace(answered, logits=answered.pictures, looks=())
         alone = {"evaluation": figures(classifier, pictures), "details": _details(classifier, pictures)}
         found["patients"] = {"known": known.mean().to_dict(), "alone": alone}

@@ -145,7 +145,8 @@ def report(papers: dict[str, Any]) -> str:
     from skin_model.services import report_page  # Plotly, which choosing a version need not wait for
 
     learned_from = papers["manifest"].data.get("name")
-    source = {"name": learned_from, "images": "its test part", "labels": "its table", "learned_from": learned_from}
+    source = {"name": learned_from, "images": "its test part", "labels": "its table", "learned_from": learned_from,
+              "note": papers["manifest"].note}  # fmt: skip
     return report_page.html(papers["evaluation"], papers["details"], source=source)
 
 

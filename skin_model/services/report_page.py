@@ -68,7 +68,9 @@ def html(evaluation: dict[str, Any], details: dict[str, Any], *, source: dict[st
     if source.get("note"):
         parts.append(f'<p class="quiet">{_safe(card_texts.NOTE.format(note=source["note"]))}</p>')
     if evaluation.get("allow_seen"):
-        parts.append('<p class="warning">The model was made with some of these images; the figures flatter it.</p>')
+        parts.append(
+            '<p class="warning">Images that the model may have met were scored too; the figures may flatter it.</p>'
+        )
     corrupted = details.get("corruptions") or {}
     parts += ["<h2>In words</h2>", _list([*in_words(evaluation, details), *robustness.in_words(corrupted)])]
     figures = _charts(details)

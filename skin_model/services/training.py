@@ -5,6 +5,8 @@ from pathlib import Path
 
 from skin_model import files
 from skin_model.dataset import ham10000, leaks, splits
+from skin_model.errors import ConfigurationError
+from skin_model.patients import known_of
 from skin_model.recipe import TrainingConfig
 from skin_model.services import runs, teaching
 from skin_model.training import run
@@ -61,6 +63,12 @@ def train(
         if not (folder / "run.json").exists():
             splits.write(parts, kept)
         learned = rows[part.str.startswith("fold") & (part != config.validation)]
+        known = known_of(learned)
+        if nothing := [column for column in config.columns if not known[column].any()]:
+            raise ConfigurationError(
+                f"{' and '.join(nothing)} of no training image is known in HAM10000's words, so nothing can be learned "
+                "from it. Leave it out of metadata, or write it in the data set's table as HAM10000 does."
+            )
         return run.train(
             config=config,
             training=learned,

@@ -74,12 +74,13 @@ def agreement(*, analysis: Analysis, patient: Patient | None = None) -> Agreemen
 
 
 def operating_points(*, summary: ModelSummary) -> list[OperatingPoint]:
-    """The operating points that were measured on test lesions, that of the page first; none where nothing was."""
+    """The operating points that were measured on test lesions, that of the page first; none where that one was not."""
     points = []
     for key, figures in summary.details.get("operating_points", {}).items():
         found, melanoma, spared = (_rate(figures.get(n)) for n in ("sensitivity", "melanoma_recall", "specificity"))
-        if found and melanoma and spared:
-            points.append(OperatingPoint(NAMES.get(key, key), figures["threshold"], found, melanoma, spared))
+        if not (found and melanoma and spared):  # too few lesions: none behind it may take its place
+            break
+        points.append(OperatingPoint(NAMES.get(key, key), figures["threshold"], found, melanoma, spared))
     return points
 
 
