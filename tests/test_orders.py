@@ -183,16 +183,17 @@ def test_a_worker_elsewhere_fetches_the_model_that_a_training_starts_from(
     assert replace(there, weights=here.weights) == here
 
 
-def test_two_folders_of_one_kind_are_told_apart_by_name(data_set: DataSet, tmp_path: Path) -> None:
+def test_two_folders_of_one_kind_are_told_apart_by_name(
+    drawn_data: Path, split_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path / "home"))
     copy = tmp_path / "lesions"
-    shutil.copytree(data_set.folder, copy)
-    for _ in range(2):  # registered again it keeps its name
-        other = registered.register(folder=copy, split=SPLITS[data_set.id], who="ben")
-        assert other.name == f"{data_set.name} ({copy})"
-    again = registered.register(folder=data_set.folder, split=SPLITS[data_set.id], who="ben")
-    assert again.name == data_set.name
-    names = [known.name for known in registered.data_sets()]
-    assert len(names) == len(set(names))
+    shutil.copytree(drawn_data, copy)
+    first = registered.register(folder=drawn_data, split=split_file, who="ben")
+    for _ in range(2):  # registered again each keeps its name
+        assert registered.register(folder=copy, split=split_file, who="ben").name == f"{first.name} ({copy})"
+        assert registered.register(folder=drawn_data, split=split_file, who="ben").name == first.name
+    assert [known.name for known in registered.data_sets()] == [first.name, f"{first.name} ({copy})"]
 
 
 def test_a_demonstration_set_that_cannot_be_drawn_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

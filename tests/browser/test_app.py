@@ -100,6 +100,11 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other).mean())
 
 
+def most_apart(one: np.ndarray, other: np.ndarray) -> float:
+    """The same, of the hundredth part of the pictures where it is greatest: a map may be small."""
+    return float(np.percentile(np.abs(one.astype(int) - other), 99))
+
+
 def expect_settled(page: Page) -> None:
     """The server has said all it had to say for now."""
     expect(page.locator('[data-testid="stApp"]')).to_have_attribute("data-test-script-state", "notRunning")
@@ -257,7 +262,7 @@ def test_a_map_of_strength_0_is_the_picture_itself(server: str, visit: Visit, pi
     answer = page.request.get(page.evaluate("source => new URL(source, location).href", alone.get_attribute("src")))
     without = np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB"))
     assert apart(pixels(picture), without) < 1.5
-    assert apart(covered, without) > 1.5
+    assert most_apart(pixels(picture), without) < 15 < 30 < most_apart(covered, without)
 
 
 def test_two_browsers_at_the_same_time_each_get_the_answer_to_their_own_image(
