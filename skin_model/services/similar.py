@@ -29,11 +29,11 @@ def pictures(*, cases: Sequence[SimilarCase], model: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder, split in _folders():
         try:
-            pictures, lesions = _data_set(folder, folder.stat().st_mtime_ns)
+            known, lesions = _data_set(folder, folder.stat().st_mtime_ns)
         except (OSError, DatasetError):
             continue
         if split == made.manifest.data.get("split") or _same_lesions(lesions, _seen(made)):
-            paths = {case.image: pictures[case.image] for case in cases if case.image in pictures}
+            paths = {case.image: known[case.image] for case in cases if case.image in known}
             found = {image: path for image, path in paths.items() if path.is_file()} | found
     return found
 
