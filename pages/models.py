@@ -24,8 +24,8 @@ HEADLINES = {
 MARKS = {registry.CHAMPION: "●", registry.CHALLENGER: "○", registry.RETIRED: "◍"}
 
 
-def show_version(version: registry.Version) -> None:
-    """Figures, papers and what can be done with one version."""
+def show_version(version: registry.Version, shown: int | None) -> None:
+    """Figures, papers and what can be done with one version; `shown` was in use when the page was drawn before."""
     try:
         papers = registry.papers(version)
     except SkinModelError as error:
@@ -49,7 +49,7 @@ def show_version(version: registry.Version) -> None:
     if version.status != registry.CHAMPION and not registry.pinned():
         if not version.drawn:
             compare(version)
-        decide(version)
+        decide(version, shown)
 
 
 def show_figures(evaluation: dict[str, Any], details: dict[str, Any]) -> None:
@@ -145,8 +145,8 @@ def show_comparison(found: Any) -> None:
                 column.caption(f"(no picture here) {said}")
 
 
-def decide(version: registry.Version) -> None:
-    """Promote or return to a version, with a reason."""
+def decide(version: registry.Version, shown: int | None) -> None:
+    """Promote or return to a version, with a reason; `shown` was in use when the page was drawn."""
     words = "Return to this version" if version.status == registry.RETIRED else "Put this version into use"
     if version.drawn:
         st.info("This version learned from drawings: it can never be put into use.")
@@ -154,7 +154,7 @@ def decide(version: registry.Version) -> None:
     with st.form(f"decide-{version.number}", border=True):
         reason = st.text_input("Reason, kept with the decision")
         if st.form_submit_button(words, type="primary"):
-            run(lambda: registry.promote(version=version, who=registered.actor(), reason=reason),
+            run(lambda: registry.promote(version=version, who=registered.actor(), reason=reason, instead_of=shown),
                 f"Version {version.number} is in use now, in every window of this app within seconds.")  # fmt: skip
 
 
@@ -196,7 +196,10 @@ try:
         format_func=lambda number: f"{MARKS[labels[number].status]} {number}: {labels[number].name} "
         f"({labels[number].status})",
     )  # fmt: skip
-    show_version(labels[remember("version", chosen)])
+    in_use = next((version.number for version in all_versions if version.status == registry.CHAMPION), None)
+    shown = remembered("in use", in_use)  # whoever presses a button now has decided by what was drawn before
+    remember("in use", in_use)
+    show_version(labels[remember("version", chosen)], shown)
     show_history()
 except SkinModelError as error:
     st.error(str(error))

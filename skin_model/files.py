@@ -39,19 +39,23 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Have a folder for this process alone; the system lets go of it however the process ends.
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Have a folder for this block alone; the system lets go of it however the process ends.
 
     The folder is made where it is missing, and removed again where nothing was written to it.
 
+    Args:
+        folder: to have.
+        wait: until whoever holds it lets go; for what takes moments.
+
     Raises:
-        BusyError: another process holds it.
+        BusyError: somebody else holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise BusyError(
                 f"Another process is at work in {folder}. Wait until it has ended, or name another folder."

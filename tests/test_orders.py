@@ -1,8 +1,11 @@
 """Trainings as they are ordered: with the worker that the app starts, killed in the middle; and what is refused."""
 
+import math
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -17,7 +20,18 @@ from skin_model.errors import ConfigurationError, DatasetError, JobError, StoreE
 from skin_model.jobs import keeper, queue, worker
 from skin_model.jobs.running import Running
 from skin_model.recipe import EpochRecord, TrainingConfig
-from skin_model.services import durable, models, orders, plans, registered, registry, reproduction, training, workspace
+from skin_model.services import (
+    durable,
+    models,
+    orders,
+    plans,
+    registered,
+    registry,
+    reproduction,
+    training,
+    workflows,
+    workspace,
+)
 from skin_model.services.telling import Telling
 from skin_model.store import database, records
 from skin_model.training.run import OnEpoch
@@ -273,6 +287,7 @@ def test_steps_of_epochs_that_another_worker_trained_beyond_the_last_are_passed_
 ) -> None:
     """DBOS finds steps again by their number, so what follows the epochs must not meet a recorded epoch."""
     taken: list[str] = []
+    logged = dict[str, float]()
     known = dict.fromkeys((field.name for field in fields(EpochRecord)), 0.5)
     epochs = [EpochRecord(**known | {"epoch": number}) for number in (1, 2, 3, 4)]
     trained = RunState(small, data_set.fingerprint, tuple(epochs[:2]), 2, finished=True, refitted={"val_loss": 1.0})
@@ -284,10 +299,101 @@ def test_steps_of_epochs_that_another_worker_trained_beyond_the_last_are_passed_
 
     monkeypatch.setattr(durable.training, "train", train)
     monkeypatch.setattr(durable, "step", lambda name, *_: taken.append(name))
+    monkeypatch.setattr(durable.tracking, "log_figures", lambda run, figures, step: logged.update(figures))
     monkeypatch.setattr(durable.queue, "steps", lambda job, name: [asdict(record) for record in epochs])
     me = Running("job", "token")
     durable.trained(me, Telling(me, small), small, data_set, tmp_path, "run")
-    assert taken == ["epoch"] * 4 + ["refitted"]
+    assert logged == {"refitted_val_loss": 1.0}
+    assert taken == ["epoch"] * 4, "and no other: it would stand where the next worker's epochs are looked for"
+
+
+def test_a_training_that_was_registered_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker died between the last step and the end."""
+    monkeypatch.setattr(workflows.Running, "current", lambda: Running("job", "token"))
+    monkeypatch.setattr(workflows.queue, "steps", lambda job, name: [{"version": 7}] if name == "register" else [])
+    assert workflows.train({}) == {"version": 7}
+
+
+def test_a_clone_of_a_training_from_the_model_in_use_tells_workers_elsewhere_where_it_is_from(
+    data_set: DataSet, tiny: TrainingConfig, made: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "folder_in_use", lambda: made.folder)
+    version = registry.Version(1, made.manifest.model_version, registry.CHAMPION, True, "")
+    monkeypatch.setattr(registry, "versions", lambda: [version])
+    monkeypatch.setattr(registry, "folder", lambda version: made.folder)
+    asked = {"data_set": data_set, "who": "ada", "name": "", "views": 1}
+    first = orders.order_for(**asked, config=replace(tiny, weights=orders.IN_USE))
+    clone = orders.order_for(**asked, config=TrainingConfig(**first["config"]))
+    assert clone == first
+    assert clone["start"]["version"] == 1
+    assert "start" not in orders.order_for(**asked, config=tiny)
+
+
+def test_several_may_begin_from_the_model_in_use_at_once(
+    made: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    together = threading.Barrier(8)
+
+    def begin(_: int) -> str:
+        together.wait()
+        return durable.as_run(made)
+
+    with ThreadPoolExecutor(8) as pool:
+        (weights,) = set(pool.map(begin, range(8)))
+    assert bundle.sha256(Path(weights)) == bundle.sha256(made.path("network.keras"))
+    assert sorted(path.name for path in Path(weights).parent.iterdir()) == ["best.keras", "run.json"]
+
+
+def test_trials_of_a_few_steps_do_not_push_other_jobs_out_of_the_list(
+    data_set: DataSet, small: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
+    order = {"name": "a", "actor": "ada"}
+    queue.enqueue(kind="score", order=order, job="waits")
+    for kind, job in [("train", "old"), *(("rehearse", f"trial {n}") for n in range(4)), ("train", "new")]:
+        queue.enqueue(kind=kind, order=order, job=job)
+        queue.cancel(job)
+    monkeypatch.setattr(orders, "_TRIED", 2)
+    assert {job.id for job in orders.jobs(limit=2)} == {"new", "trial 3", "trial 2", "old", "waits"}
+
+
+def test_jobs_for_which_nobody_works_are_said_to_wait_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(tmp_path))
+    monkeypatch.setattr(keeper, "ensure_worker", lambda: False)
+    queue.enqueue(kind="train", order={"name": "a", "actor": "ada"}, job="a")
+    assert orders.nobody_works(orders.jobs()) == "", "it has only just been asked for"
+    monkeypatch.setattr(worker, "LEASE", 0.0)
+    assert "worker.log" in orders.nobody_works(orders.jobs())
+    monkeypatch.setattr(worker, "LEASE", 1e-3)
+    with database.writing() as record:
+        records.beat(record, "alive", 1)
+    monkeypatch.setattr(records, "beats", lambda record: {"alive": 0.0})
+    assert orders.nobody_works(orders.jobs()) == ""
+
+
+def test_a_worker_that_ends_by_an_error_is_not_started_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("SKIN_MODEL_HOME", str(home))
+    monkeypatch.setattr(keeper, "_begun", [])
+    monkeypatch.setattr(keeper, "_failed", -math.inf)
+    home.mkdir()
+    (home / "jobs.db").mkdir()  # so there can be no queues
+    assert keeper.ensure_worker()
+    assert keeper._begun[0].wait(120) > 0
+    assert not keeper.ensure_worker()
+    monkeypatch.setattr(keeper, "AFTER_FAILURE", 0.0)
+    assert keeper.ensure_worker()
+    keeper._begun[0].kill()
+    keeper._begun[0].wait()
+    monkeypatch.setattr(keeper, "AFTER_FAILURE", 60.0)
+    monkeypatch.setattr(keeper, "_failed", -math.inf)
+    assert keeper.ensure_worker(), "one that was killed is started again at once"
+    keeper._begun[0].kill()
+    keeper._begun[0].wait()
 
 
 def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

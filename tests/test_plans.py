@@ -194,6 +194,9 @@ def test_what_cannot_succeed_is_refused_with_the_bound_before_anything_is_queued
     (tmp_path / "note.txt").write_text("no picture")
     with pytest.raises(DatasetError, match="no image"):
         plans.submit_scoring(folder=tmp_path, version=version, who="ada", job=orders.new_id())
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/L\xe4sion.jpg")).write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"names of 1 files are not UTF-8, such as 'L.*sion\.jpg'.*Rename them"):
+        plans.submit_scoring(folder=tmp_path, version=version, who="ada", job=orders.new_id())
     assert len(orders.jobs()) == before
 
 

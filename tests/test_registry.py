@@ -304,6 +304,14 @@ def test_what_must_not_be_promoted_is_refused_and_nothing_is_recorded(
     assert registry.history() == before
 
 
+@pytest.mark.usefixtures("first_in_use")
+def test_who_decided_by_a_page_drawn_before_anothers_promotion_is_told_of_it(two: dict[int, Version]) -> None:
+    registry.promote(version=two[2], who="ada", reason="better", instead_of=1)
+    with pytest.raises(StoreError, match="ada put version 2 into use meanwhile"):
+        registry.promote(version=two[1], who="ben", reason="as it was", instead_of=1)
+    registry.promote(version=two[1], who="ben", reason="as it was", instead_of=2)
+
+
 def test_no_version_is_said_to_be_in_use_while_the_environment_names_the_model(
     two: dict[int, Version], data_set: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

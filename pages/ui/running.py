@@ -17,7 +17,10 @@ CURVES = 5  # parts whose curves are shown over each other
 def live() -> None:
     """What waits and runs; looks by itself, and leaves alone what is being typed elsewhere on the page."""
     try:
-        _show_active(orders.jobs())
+        known = orders.jobs()
+        if warning := orders.nobody_works(known):
+            st.warning(warning)
+        _show_active(known)
     except SkinModelError as error:
         st.error(str(error))
 

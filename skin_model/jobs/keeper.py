@@ -1,8 +1,10 @@
 """On one machine the app starts the one worker by itself, as a process that outlives page, browser and web server."""
 
+import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import skin_model
@@ -10,7 +12,9 @@ from skin_model import settings
 from skin_model.errors import BusyError
 from skin_model.jobs.worker import slot_file, take
 
+AFTER_FAILURE = 60.0  # seconds until another one is started after one that ended by an error, as where a disk is full
 _begun: list[subprocess.Popen[bytes]] = []  # asked for their end, so that none stays behind as a zombie
+_failed = -math.inf  # when one was found ended by an error
 
 
 def ensure_worker() -> bool:
@@ -20,11 +24,14 @@ def ensure_worker() -> bool:
     starting.
 
     Returns:
-        Whether one was started.
+        Whether one was started; none is for a while after one that ended by an error.
     """
+    global _failed
+    if any((process.poll() or 0) > 0 for process in _begun):  # those that were killed have less than 0
+        _failed = time.monotonic()
     _begun[:] = [process for process in _begun if process.poll() is None]
     given = settings.load()
-    if not given.jobs.startswith("sqlite"):
+    if not given.jobs.startswith("sqlite") or time.monotonic() < _failed + AFTER_FAILURE:
         return False
     try:
         lock = take(slot_file(given.home))

@@ -69,14 +69,20 @@ def in_lists(order: dict[str, Any], queue: str) -> dict[str, Any]:
 
 @_named()
 def listed(
-    *, states: Iterable[str] = (), limit: int | None = None, parent: str | None = None, outcomes: bool = True
+    *,
+    states: Iterable[str] = (),
+    kinds: Iterable[str] = (),
+    limit: int | None = None,
+    parent: str | None = None,
+    outcomes: bool = True,
 ) -> list[Job]:
     """Jobs, the newest first: those of some states, or all; the parts of one job, or jobs that are no part.
 
     Their orders are without `BULKY`.
 
     Args:
-        states: as `Job.state` has them.
+        states: as `Job.state` has them; all where none is named.
+        kinds: names of workflows; all where none is named.
         limit: how many at most.
         parent: id of the job whose parts are meant.
         outcomes: also read what came of them, which may be large.
@@ -87,7 +93,13 @@ def listed(
     asked = [name for name, state in _STATES.items() if state in wanted] or None
     parts: dict[str, Any] = {"has_parent": False} if parent is None else {"parent_workflow_id": parent}
     found = client().list_workflows(
-        status=asked, limit=limit, sort_desc=True, load_input=False, load_output=outcomes, **parts
+        status=asked,
+        name=list(kinds) or None,
+        limit=limit,
+        sort_desc=True,
+        load_input=False,
+        load_output=outcomes,
+        **parts,
     )
     return _jobs(found)
 

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
+import skin_model
 from skin_model import settings
 from skin_model.errors import BusyError, StoreError
 from skin_model.jobs.queue import APPLICATION, PLANS, WORK, prepare
@@ -30,6 +31,7 @@ LEASE = 30.0  # seconds without a sign of life after which a worker counts as de
 POLL = 0.5  # seconds between two looks into a queue
 NICENESS = 10  # of a worker beside the app: an analysis in the browser comes first
 ATTEMPTS = 10  # times a job may take its worker down before it counts as failed
+ABSENT = 24 * 3600.0  # seconds without a sign of life after which a worker is forgotten
 GROWTH = 150 * 2**20  # bytes of memory more than after its first job with which a worker begins anew
 log = logging.getLogger(__name__)
 
@@ -102,20 +104,25 @@ def _step_back() -> None:
 
 
 def _renewing(workflows: Mapping[str, Workflow], plans: Collection[str]) -> dict[str, Workflow]:
-    """The workflows; one that finds the process grown begins it anew and is carried out by that.
+    """The workflows; one that finds the process grown or the program updated begins it anew and is carried out by that.
 
-    TensorFlow keeps some graphs of every network that was trained (2.21), and a search trains hundreds.  Nothing is
+    TensorFlow keeps some graphs of every network that was trained (2.21), and a search trains hundreds; and a worker
+    outlives an update of the app, whose orders the old program may not understand.  Nothing is
     lost: the jobs before are recorded by then, plans wait in the database, and the new process, of the same name, takes
     up what this one had taken.
     """
     after: list[int] = []  # each job: resident bytes
+    program = _program()
 
     def renewing(workflow: Workflow) -> Workflow:
         @wraps(workflow)
         def carried_out(order: dict[str, Any]) -> Any:
             if after and after[-1] > after[0] + GROWTH:
                 log.warning("this worker begins anew, for its memory has grown by %d MB", (after[-1] - after[0]) >> 20)
-                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+                _begin_anew()
+            if _program() != program:
+                log.warning("this worker begins anew, for the program was updated")
+                _begin_anew()
             try:
                 return workflow(order)
             finally:
@@ -124,6 +131,16 @@ def _renewing(workflows: Mapping[str, Workflow], plans: Collection[str]) -> dict
         return carried_out
 
     return {name: act if name in plans else renewing(act) for name, act in workflows.items()}
+
+
+def _begin_anew() -> NoReturn:
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _program() -> str:
+    """A fingerprint of this program's source files as they are on disk now."""
+    sources = sorted(Path(skin_model.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(str(path).encode() + path.read_bytes() for path in sources)).hexdigest()
 
 
 def _resident() -> int:
@@ -218,9 +235,11 @@ def _show_life(executor: str, lease: float, left: set[str]) -> set[str]:
     try:
         with database.writing() as record:
             records.beat(record, executor, os.getpid())
-            silent = [name for name, age in records.beats(record).items() if age > lease and name != executor]
+            silent = {name: age for name, age in records.beats(record).items() if age > lease and name != executor}
         if silent:
-            DBOS._recover_pending_workflows(silent)
+            DBOS._recover_pending_workflows(list(silent))
+            with database.writing() as record:
+                records.forget_workers(record, [name for name, age in silent.items() if age > max(lease, ABSENT)])
         taken = {job.workflow_id: job for job in dbos._sys_db.get_pending_workflows(executor, VERSION)}
         between = taken.keys() - set(dbos._active_workflows_set.activeList())
         for job in between & left:

@@ -19,6 +19,7 @@ from skin_model.training.run import OnEpoch
 from skin_model.training.state import RunState, read_state, write_state
 
 EPOCH = "epoch"  # name of the step that each finished epoch leaves
+REGISTER = "register"  # of the one that makes a version of what was trained
 
 
 def data_set(order: dict[str, Any]) -> DataSet:
@@ -60,14 +61,14 @@ def as_run(made: bundle.Bundle) -> str:
     """The `.keras` file of a model, in a folder that tells of it as a run that a training can start from."""
     manifest = made.manifest
     folder = settings.load().runs / manifest.model_version
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "best.keras").is_file():
-        with files.whole(folder / "best.keras") as partial:
-            shutil.copyfile(made.path("network.keras"), partial)
     known = {name: manifest.training[name] for name in ("network", *joining.SHARED) if name in manifest.training}
     told = (*manifest.stages, manifest.training)
-    # anew each time: what earlier versions left there tells too little of where the network is from
-    write_state(RunState(TrainingConfig(**known), str(manifest.data["split"]), finished=True, told=told), folder)
+    with files.held(folder, wait=True):  # several workers, or two browsers, may begin from it at once
+        if not (folder / "best.keras").is_file():
+            with files.whole(folder / "best.keras") as partial:
+                shutil.copyfile(made.path("network.keras"), partial)
+        # anew each time: what earlier versions left there tells too little of where the network is from
+        write_state(RunState(TrainingConfig(**known), str(manifest.data["split"]), finished=True, told=told), folder)
     return str(folder / "best.keras")
 
 
@@ -133,8 +134,8 @@ def trained(
     # Steps are found again by their number: where another worker had trained more epochs, theirs come before the next.
     for _ in range(len(queue.steps(me.job, EPOCH)) - state.epoch):
         step(EPOCH, dict)
-    if state.refitted:
-        step("refitted", _log_refitted, run, state)
+    if state.refitted:  # no step: one recorded here would stand in the way of a worker that trains more epochs
+        _log_refitted(run, state)
         telling.refitted(state.kept)
     return state
 

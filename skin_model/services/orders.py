@@ -4,7 +4,9 @@ import json
 import logging
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from skin_model.bundle import Manifest
 from skin_model.entities import DataSet, Job
 from skin_model.errors import ConfigurationError, JobError, TrainingError
 from skin_model.inference import VIEWS
-from skin_model.jobs import keeper, queue
+from skin_model.jobs import keeper, queue, worker
 from skin_model.networks import NETWORKS, trained_files
 from skin_model.recipe import (
     AUGMENTATIONS,
@@ -28,6 +30,7 @@ from skin_model.recipe import (
 )
 from skin_model.services import durable, registry, teaching, workspace
 from skin_model.services.attempts import furthest
+from skin_model.services.registry import Version
 from skin_model.store import database, records
 from skin_model.taxonomy import CODES
 from skin_model.training.state import ancestors, lineage_folders
@@ -41,6 +44,7 @@ NOT_HERE = {
     "teacher_share",
 }  # what the shipped model took from files of where it was made
 _NAMES = {"train": "training", "crossval": "cross-validation", "search": "search", "score": "scoring"}
+_TRIED = 20  # trials of a few steps that are still told of
 _FORWARD = 0.35  # of a training step's time, for judging as many images
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look (minutes)": {"network": "custom_cnn", "size": 64, "epochs": 8, "weights": None, "learning_rate": 2e-3,
@@ -166,11 +170,10 @@ def order_for(*, data_set: DataSet, config: TrainingConfig, who: str, name: str,
     check(data_set=data_set, config=config)
     if views not in VIEWS:
         raise ConfigurationError(f"views must be one of {', '.join(map(str, VIEWS))}; {views} was given.")
-    start = {}
     if config.weights == IN_USE:
         config = replace(config, weights=_weights_in_use(data_set, config))
-        in_use = next((version for version in registry.versions() if version.status == registry.CHAMPION), None)
-        start = {"start": registry.reference(in_use)} if in_use else {}  # for workers on other machines
+    origin = _origin(config)
+    start = {"start": registry.reference(origin)} if origin else {}  # for workers on other machines
     validation = sum(images for images, _ in data_set.summary["parts"].get(config.validation, {}).values())
     return {
         "name": name.strip() or f"{config.network} {config.size} px",
@@ -210,11 +213,38 @@ def estimate(job: Job) -> float:
 
 
 def jobs(*, limit: int = 200) -> list[Job]:
-    """The newest jobs, those that are parts of others left out; sees to it that someone works where work waits."""
-    found = queue.listed(limit=limit)
-    if any(not job.over for job in found):
+    """The jobs that are not over, and the newest that are; the newest first, without those that are parts of others.
+
+    Sees to it that someone works where work waits.
+    """
+    going = queue.listed(states=["waiting", "running"])
+    if going:
         keeper.ensure_worker()
-    return found
+    over = ["done", "failed", "cancelled"]
+    past = queue.listed(states=over, kinds=_NAMES, limit=limit)
+    tried = queue.listed(states=over, kinds=["rehearse"], limit=_TRIED)
+    found = {job.id: job for job in (*going, *past, *tried)}  # one may have ended between two looks
+    return sorted(found.values(), key=lambda job: job.created.timestamp() if job.created else 0.0, reverse=True)
+
+
+def nobody_works(known: list[Job]) -> str:
+    """What to do where jobs wait and no worker has given a sign of life for a while; empty where one has."""
+    waiting = [job for job in known if job.state == "waiting"]
+    patience = 2 * worker.LEASE
+    long_ago = datetime.now(UTC) - timedelta(seconds=patience)
+    if not any(job.created and job.created < long_ago for job in waiting):
+        return ""
+    with database.reading() as record:
+        if min(records.beats(record).values(), default=patience) < patience:
+            return ""
+    given = settings.load()
+    if given.jobs.startswith("sqlite"):
+        log = given.home / "worker.log"
+        return f"No worker is alive: each that this app starts ends. {log} tells why, or the disk is full."
+    return (
+        "No worker is alive. Start one on a machine that has the images: python -m skin_model worker, with the same "
+        "DATABASE_URL as this server."
+    )
 
 
 def history(*, job: str) -> list[EpochRecord]:
@@ -224,7 +254,7 @@ def history(*, job: str) -> list[EpochRecord]:
 
 def cancel(*, job: str, who: str) -> None:
     """Stop a job within a batch; its best epoch is kept.  Raises JobError where it is over, or as good as over."""
-    if queue.steps(job, "register"):
+    if queue.steps(job, durable.REGISTER):
         raise JobError("This training has registered its model already; there is nothing to cancel.")
     queue.cancel(job)
     _note(who, "cancel job", job)
@@ -278,6 +308,17 @@ def _chain(run: Path) -> list[Path]:
 def _note(who: str, action: str, job: str, **details: Any) -> None:
     with database.writing() as record:
         records.audit(record, actor=who, action=action, subject=job, **details)
+
+
+def _origin(config: TrainingConfig) -> Version | None:
+    """The registered version whose network a training starts from: the model in use, or what a training has made."""
+    home, named = settings.load().runs, trained_files(config.weights)
+    if len(named) != 1 or home not in Path(named[0]).parents:
+        return None
+    name = Path(named[0]).relative_to(home).parts[0]
+    with suppress(JobError):  # it is no training's id but the name of a version
+        name = queue.find(name).outcome["version"]
+    return next((version for version in registry.versions() if name in (version.number, version.name)), None)
 
 
 def _weights_in_use(data_set: DataSet, config: TrainingConfig) -> str:

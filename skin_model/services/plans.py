@@ -87,6 +87,11 @@ def submit_scoring(*, folder: Path, version: Version, who: str, job: str) -> str
     names = [str(path.relative_to(folder)) for path in prediction.listed([folder]) if path != folder]
     if not names:
         raise DatasetError(f"There is no image in {folder}, or it may not be read by this program's user.")
+    if nameless := [name for name in names if not _is_text(name)]:
+        raise DatasetError(
+            f"The names of {len(nameless):,} files are not UTF-8, such as {nameless[0]!a}: answers under such names "
+            "could be neither kept nor read. Rename them."
+        )
     made = bundle.read(registry.folder(version))
     if made.manifest.task != "diagnosis":
         raise ConfigurationError(f"Version {version.number} does not name the seven diagnoses. Choose another one.")
@@ -129,6 +134,11 @@ def scored(*, job: Job) -> str:
     """The answers of the finished chunks of a folder, as CSV."""
     texts = [text for part in parts(job=job.id) for text in queue.steps(part.id, divided.ANSWERS)]
     return ",".join(divided.COLUMNS) + "\n" + "".join(texts)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name is valid UTF-8; on Linux it may be any bytes."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def _in_order(found: list[Job]) -> list[Job]:

@@ -190,18 +190,19 @@ def comparison(*, challenger: Version) -> Job | None:
     names = {version.number: version.name for version in versions()}
     pair = [past[0].version if past else 1, challenger.number]
     wanted = (pair, [names.get(number) for number in pair])  # by name too: an update may have brought another version 1
-    compared = [job for job in queue.listed(limit=200) if job.kind == "compare"]
+    compared = queue.listed(kinds=["compare"], outcomes=False)
     found = [job for job in compared if (job.order["versions"], job.order.get("names")) == wanted]
     return queue.find(found[0].id) if found else None
 
 
-def promote(*, version: Version, who: str, reason: str) -> Promotion:
+def promote(*, version: Version, who: str, reason: str, instead_of: int | None = None) -> Promotion:
     """Put a version into use, in every web process within seconds; going back is the same with an older version.
 
     Args:
         version: to be used from now on.
         who: decides it.
         reason: kept with the decision.
+        instead_of: number of the version that was in use when this was decided; by default the one that is now.
 
     Raises:
         ConfigurationError: no reason, learned from drawings, in use already, or not for the seven diagnoses.
@@ -221,6 +222,8 @@ def promote(*, version: Version, who: str, reason: str) -> Promotion:
         raise ConfigurationError(f"Version {version.number} does not name the seven diagnoses; the app needs them.")
     past = history()
     in_use = past[0].version if past else 1
+    if past and instead_of not in (None, in_use):
+        raise StoreError(records.overtaken(past[0]))
     if version.number == in_use:
         raise ConfigurationError(f"Version {version.number} is in use already.")
     manifest = bundle.sha256(made.folder / "manifest.json")

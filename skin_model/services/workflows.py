@@ -13,6 +13,7 @@ from skin_model.errors import BundleError, JobError
 from skin_model.jobs import queue, worker
 from skin_model.jobs.running import Running, step
 from skin_model.services import attempts, comparing, divided, durable, models, registry, training
+from skin_model.services.durable import REGISTER
 from skin_model.services.telling import Telling, sentences
 
 
@@ -26,7 +27,10 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
         The registered `version`, its `name`, `best_epoch`, `epochs`, and of the test part headline `figures`, `recalls`
         per class and `confusion` matrix.
     """
-    me, config = Running.current(), durable.settings_of(order)
+    me = Running.current()
+    if kept := queue.steps(me.job, REGISTER):  # steps are numbered, and one who trains anew may need other epochs
+        return dict(kept[0])
+    config = durable.settings_of(order)
     telling = Telling(me, config)
     telling.stage("reading the data set")
     home = settings.load().runs
@@ -37,10 +41,11 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
         folder = attempts.own(home / me.job, me.token)
         state = durable.trained(me, telling, config, data, folder, run)
         made = _bundled(telling, data.folder, folder, order)
-        outcome = step("register", _register, run, folder, made, data.drawn)
+        learned = {"best_epoch": state.best_epoch, "epochs": state.epoch}
+        outcome: dict[str, Any] = step(REGISTER, lambda: _register(run, folder, made, data.drawn) | learned)
         attempts.clear_others(home / me.job, me.token)
     telling.stage(f"registered as version {outcome['version']}")
-    return outcome | {"best_epoch": state.best_epoch, "epochs": state.epoch}
+    return outcome
 
 
 def rehearse(order: dict[str, Any]) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """What is read from and written to the record; each function takes the transaction it is part of."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from skin_model.entities import AuditEvent, DataSet, Promotion
 from skin_model.errors import StoreError
@@ -40,8 +41,9 @@ def add_data_set(connection: sa.Connection, data_set: DataSet) -> DataSet:
     if connection.dialect.name == "postgresql":  # two who register one folder at once take turns
         connection.execute(sa.text("LOCK TABLE data_sets IN SHARE ROW EXCLUSIVE MODE"))
     others = connection.execute(sa.select(table.c.name).where(table.c.folder != row["folder"])).scalars()
+    row["name"] = _shortened(data_set.name, 60)
     if row["name"] in set(others):
-        row["name"] = f"{data_set.name} ({data_set.folder})"
+        row["name"] += f" ({_shortened(row['folder'], 130)})"
     known = connection.execute(sa.select(table.c.id).where(table.c.folder == row["folder"])).scalar()
     if known is None:
         known = connection.execute(sa.insert(table).values(row).returning(table.c.id)).scalar_one()
@@ -66,10 +68,13 @@ def promote(connection: sa.Connection, promotion: Promotion) -> None:
         connection.execute(sa.text("LOCK TABLE promotions IN SHARE ROW EXCLUSIVE MODE"))
     newest = promotions(connection, limit=1)
     if newest and newest[0].version != promotion.previous:
-        raise StoreError(
-            f"{newest[0].actor} put version {newest[0].version} into use meanwhile. Look at the page again."
-        )
+        raise StoreError(overtaken(newest[0]))
     connection.execute(sa.insert(tables.promotions).values(dataclasses.asdict(promotion)))
+
+
+def overtaken(newest: Promotion) -> str:
+    """What to say to someone who decided before they knew of a promotion."""
+    return f"{newest.actor} put version {newest.version} into use meanwhile. Look at the page again."
 
 
 def promotions(connection: sa.Connection, *, limit: int | None = None) -> list[Promotion]:
@@ -81,25 +86,26 @@ def promotions(connection: sa.Connection, *, limit: int | None = None) -> list[P
 
 def beat(connection: sa.Connection, executor: str, pid: int, *, gone: bool = False) -> None:
     """Note that a worker lives; `gone`: it left, so others may take over at once."""
-    now = datetime.now(UTC)
+    now = _now(connection)
     row = {"pid": pid, "beat": datetime.fromtimestamp(0, UTC) if gone else now}
-    table = tables.workers
-    if not connection.execute(sa.update(table).where(table.c.executor == executor).values(row)).rowcount:
-        connection.execute(sa.insert(table).values(executor=executor, started=now, **row))
+    _put(connection, tables.workers, {"executor": executor}, row, at_first={"started": now})
 
 
 def beats(connection: sa.Connection) -> dict[str, float]:
     """Worker -> seconds since it last gave a sign of life."""
-    table, now = tables.workers, datetime.now(UTC)
+    table, now = tables.workers, _now(connection)
     rows = connection.execute(sa.select(table.c.executor, table.c.beat))
     return {executor: (now - at).total_seconds() for executor, at in rows}
 
 
+def forget_workers(connection: sa.Connection, executors: Iterable[str]) -> None:
+    """Drop workers that are not expected back; one that comes back is noted anew."""
+    connection.execute(sa.delete(tables.workers).where(tables.workers.c.executor.in_(list(executors))))
+
+
 def tell(connection: sa.Connection, job: str, state: Mapping[str, Any]) -> None:
     """Keep what a worker last told of a job."""
-    table, row = tables.progress, {"at": datetime.now(UTC), "state": dict(state)}
-    if not connection.execute(sa.update(table).where(table.c.job == job).values(row)).rowcount:
-        connection.execute(sa.insert(table).values(job=job, **row))
+    _put(connection, tables.progress, {"job": job}, {"at": datetime.now(UTC), "state": dict(state)})
 
 
 def told(connection: sa.Connection, jobs: list[str]) -> dict[str, dict[str, Any]]:
@@ -112,3 +118,30 @@ def told(connection: sa.Connection, jobs: list[str]) -> dict[str, dict[str, Any]
 def forget(connection: sa.Connection, job: str) -> None:
     """Drop what was told of a job."""
     connection.execute(sa.delete(tables.progress).where(tables.progress.c.job == job))
+
+
+def _now(connection: sa.Connection) -> datetime:
+    """By the clock of the database server, where there is one: those of the machines around it may differ."""
+    if connection.dialect.name != "postgresql":
+        return datetime.now(UTC)
+    now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def _put(
+    connection: sa.Connection,
+    table: sa.Table,
+    key: Mapping[str, Any],
+    row: Mapping[str, Any],
+    *,
+    at_first: Mapping[str, Any] | None = None,
+) -> None:
+    """Insert a row or update the one of that key, in one statement: two may come at once."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    new = insert(table).values({**key, **row, **(at_first or {})})
+    connection.execute(new.on_conflict_do_update(index_elements=list(key), set_=dict(row)))
+
+
+def _shortened(text: str, most: int) -> str:
+    """The end of a text that is too long for its column: of a folder it tells more than the beginning."""
+    return text if len(text) <= most else "..." + text[3 - most :]

@@ -1,12 +1,14 @@
 """The queues with real workers, which are killed, frozen and woken; on SQLite and on PostgreSQL."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from skin_model import settings
 from skin_model.errors import JobError, StoreError
 from skin_model.jobs import queue
 from skin_model.jobs.running import Running
-from skin_model.store import database, records
+from skin_model.store import database, records, tables
 
 pytestmark = pytest.mark.timeout(900)  # `until` gives up earlier, and says what it waited for
 HERE = Path(__file__).resolve().parent
@@ -53,10 +55,10 @@ def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts a worker process."""
     begun: list[subprocess.Popen[bytes]] = []
 
-    def start(lease: float = 3.0) -> subprocess.Popen[bytes]:
+    def start(lease: float = 3.0, program: Path = ROOT) -> subprocess.Popen[bytes]:
         home.mkdir(exist_ok=True)
         log = (home / f"log-{len(begun)}").open("wb")
-        command, environment = [sys.executable, HERE / "toys.py", str(lease)], os.environ | {"PYTHONPATH": str(ROOT)}
+        command, environment = [sys.executable, HERE / "toys.py", str(lease)], os.environ | {"PYTHONPATH": str(program)}
         begun.append(subprocess.Popen(command, env=environment, stderr=log))
         log.close()
         return begun[-1]
@@ -125,6 +127,37 @@ def test_a_worker_whose_memory_has_grown_begins_anew_before_its_next_job_and_a_p
     assert process.poll() is None
     assert [[epoch for epoch, _ in written(order)] for order in orders] == [[1, 2, 3]] * 3
     assert {job.worker for job in queue.listed()} == {queue.find("first").worker}
+
+
+def test_a_worker_that_outlives_an_update_begins_anew_with_the_new_program(
+    home: Path, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "skin_model", tmp_path / "skin_model", ignore=shutil.ignore_patterns("__pycache__"))
+    process = start(lease=1000, program=tmp_path)
+    for job, expected in (("a", "the old one"), ("b", "the new one")):
+        queue.enqueue(kind="tell program", order={}, job=job)
+        until(over(job), job)
+        assert queue.find(job).outcome == expected
+        with (tmp_path / "skin_model" / "errors.py").open("a") as source:
+            source.write('\nMARK = "the new one"\n')
+    assert process.poll() is None
+
+
+def test_a_worker_gone_for_long_is_forgotten_once_its_jobs_were_looked_for(
+    home: Path, start: Callable[..., object]
+) -> None:
+    queue.enqueue(kind="count", order=counting(home, "a"), job="a")  # the record is there
+    for name, age in (("long gone", 25 * 3600), ("gone", 3600)):
+        with database.writing() as record:
+            records.beat(record, name, 1)
+            record.execute(
+                sa.update(tables.workers)
+                .where(tables.workers.c.executor == name)
+                .values(beat=datetime.now(UTC) - timedelta(seconds=age))
+            )
+    start()
+    until(lambda: "long gone" not in alive(), "it to be forgotten")
+    assert "gone" in alive()
 
 
 def test_a_killed_worker_goes_on_after_the_last_finished_epoch_once_it_is_back(

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,60 @@ def test_the_newest_promotion_comes_first(address: str) -> None:
     with database.reading() as record:
         assert [p.version for p in records.promotions(record)] == [2, 3, 2]
         assert [p.previous for p in records.promotions(record, limit=1)] == [3]
+
+
+@pytest.mark.parametrize("address", ["PostgreSQL"], indirect=True)  # SQLite serves one machine, with one clock
+def test_the_age_of_a_sign_of_life_hangs_on_one_clock_whatever_the_machines_say(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - timedelta(hours=1)
+
+    with monkeypatch.context() as elsewhere, database.writing() as record:
+        elsewhere.setattr(records, "datetime", Behind)
+        records.beat(record, "slow clock", 1)
+    with database.writing() as record:
+        records.beat(record, "ours", 2)
+        ages = records.beats(record)
+        assert ages.keys() == {"slow clock", "ours"}
+        assert max(ages.values()) < 600
+        records.beat(record, "ours", 2, gone=True)
+        assert records.beats(record)["ours"] > 1e9
+        records.forget_workers(record, ["ours"])
+        assert records.beats(record).keys() == {"slow clock"}
+
+
+def test_two_who_tell_of_a_job_for_the_first_time_at_once_both_can(address: str) -> None:
+    """The second tells while the first has not yet finished."""
+    begun = threading.Event()
+
+    def second() -> None:
+        begun.set()
+        with database.writing(address) as record:
+            records.tell(record, "job", {"batch": 2})
+
+    with ThreadPoolExecutor() as pool:
+        with database.writing(address) as record:
+            records.tell(record, "job", {"batch": 1})
+            later = pool.submit(second)
+            assert begun.wait(60)
+            time.sleep(0.5)
+        later.result(timeout=60)
+    with database.reading(address) as record:
+        assert records.told(record, ["job"])["job"]["batch"] == 2
+
+
+def test_long_names_and_folders_are_kept_short_enough_for_every_database(address: str) -> None:
+    long = "/data/" + "/".join(["x" * 190] * 4)
+    with database.writing() as record:
+        for folder in (long + "1", long + "2"):
+            records.add_data_set(record, data_set(folder, name="y" * 250))
+    with database.reading() as record:
+        names = [known.name for known in records.data_sets(record)]
+    assert len(set(names)) == 2
+    assert max(map(len, names)) <= 200
 
 
 def test_a_folder_registered_again_is_the_same_data_set_with_its_new_split(address: str) -> None:
