@@ -111,6 +111,45 @@ def test_the_middle_of_the_picture_stays_in_sight(name):
         assert augment(spot, STRENGTHS[name], np.random.default_rng(seed)).max(axis=2)[8:-8, 8:-8].max() > 150
 
 
+@pytest.mark.parametrize("name", ACTIVE)
+def test_red_stays_red_and_colours_keep_their_mean(name):
+    red = np.full((16, 16, 3), (200, 60, 60), np.uint8)
+    drawn = np.array([augment(red, STRENGTHS[name], np.random.default_rng(seed))[0, 0] for seed in range(50)], float)
+    assert (drawn[:, 0] > drawn[:, 2]).all()
+    plain = np.full((16, 16, 3), (150, 120, 110), np.uint8)
+    drawn = np.array([augment(plain, STRENGTHS[name], np.random.default_rng(seed))[0, 0] for seed in range(400)], float)
+    np.testing.assert_allclose(drawn.mean(axis=0), (150, 120, 110), atol=3)
+
+
+def test_light_changes_brightness_and_contrast_and_colour_saturation_and_balance():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:32], picture[32:] = (150, 110, 90), (90, 90, 90)
+
+    def halves(**of: float) -> np.ndarray:
+        """The two colours of each of 200 draws, (200, 2, 3)."""
+        drawn = [augment(picture, Strength(**vars(STILL) | of), np.random.default_rng(s)) for s in range(200)]
+        tops = [np.unique(one.reshape(-1, 3), axis=0, return_counts=True) for one in drawn]
+        two = [colours[np.argsort(counts)[-2:]].astype(float) for colours, counts in tops]
+        return np.stack([pair[np.argsort(pair.sum(axis=1))] for pair in two])
+
+    grey, coloured = halves(light=0.1).transpose(1, 0, 2)
+    assert np.ptp(grey, axis=1).max() <= 1, "light leaves grey grey"
+    assert np.ptp(grey.mean(axis=1)) > 30, "brighter and darker"
+    assert np.ptp((coloured - grey).mean(axis=1)) > 3, "with more and less contrast"
+    grey, coloured = halves(colour=0.1).transpose(1, 0, 2)
+    assert np.ptp(grey[:, 0] - grey[:, 2]) > 8, "the balance of the channels changes"
+    without_balance = coloured / grey
+    assert np.ptp(without_balance[:, 0] / without_balance[:, 2]) > 0.1, "and the saturation besides"
+
+
+def test_pictures_are_interpolated_smoothly():
+    """By the nearest pixel a slanted edge would be a staircase of two values."""
+    edge = np.zeros((64, 64, 3), np.uint8)
+    edge[:, 32:] = 255
+    drawn = [augment(edge, STILL, np.random.default_rng(seed)) for seed in range(20)]
+    assert np.mean([((one > 20) & (one < 235)).mean() for one in drawn]) > 0.01
+
+
 def test_a_stronger_augmentation_changes_light_and_colour_more():
     plain = np.full((64, 64, 3), (200, 150, 140), np.uint8)
     spread = {

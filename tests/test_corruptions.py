@@ -74,6 +74,17 @@ def test_motion_blurs_along_one_direction_only():
         assert extent[0] > 4 * extent[1]
 
 
+def test_exposure_changes_light_by_stops_as_a_screen_shows_it():
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    assert [int(one[0, 0, 0]) for one in three(grey, "dark")] == [103, 82, 64]  # 128 * 2 ** (stops / 2.2)
+    assert [int(one[0, 0, 0]) for one in three(grey, "bright")] == [141, 155, 175]
+
+
+def test_noise_grows_with_the_signal():
+    spread = [np.std(three(np.full((448, 448, 3), level, np.uint8), "noise")[0].astype(float)) for level in (40, 200)]
+    assert spread[1] / spread[0] == pytest.approx(np.sqrt((0.5 + 0.5 * 200 / 255) / (0.5 + 0.5 * 40 / 255)), rel=0.02)
+
+
 def test_noise_has_no_drift_and_the_stated_spread_at_224_pixels():
     grey = np.full((448, 448, 3), 128, np.uint8)
     for one, stated in zip(three(grey, "noise"), (0.02, 0.04, 0.08), strict=True):

@@ -29,6 +29,26 @@ def test_a_blends_target_says_how_much_of_each_image_is_seen(kind):
     assert ((targets > 0.05).sum(1) == 2).sum() > 10  # real blends, not the same images again
 
 
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_what_else_is_known_of_the_images_is_blended_by_the_same_shares(kind):
+    images, _, weights = plain_batch()
+    itself = np.eye(64, dtype=np.float32)
+    _, targets, _, others = blend(kind, (images, itself, weights, itself), np.random.default_rng(1))
+    np.testing.assert_allclose(others, targets, atol=1e-6)
+
+
+def test_cutmixs_boxes_are_of_all_areas_and_lie_anywhere():
+    images, targets, weights = plain_batch(512)
+    mixed, _, _ = blend("cutmix", (images, targets, weights), np.random.default_rng(1))
+    boxes = [np.argwhere(new != old) for new, old in zip(mixed[..., 0], images[..., 0], strict=True)]
+    boxes = [box for box in boxes if len(box)]
+    areas, centres = np.array([len(box) / SIZE**2 for box in boxes]), np.array([box.mean(axis=0) for box in boxes])
+    assert areas.min() < 0.02
+    assert areas.max() > 0.7
+    assert (centres.min(axis=0) < 0.15 * SIZE).all()
+    assert (centres.max(axis=0) > 0.85 * SIZE).all()
+
+
 def test_cutmix_leaves_every_pixel_to_one_of_two_images():
     images, targets, weights = plain_batch()
     mixed, _, _ = blend("cutmix", (images, targets, weights), np.random.default_rng(1))

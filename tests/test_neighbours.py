@@ -61,6 +61,8 @@ def test_new_pictures_pass_and_what_is_unlike_all_cases_does_not(references: Ref
     assert care is not None
     assert refuse is not None
     assert care < refuse
+    fitted = np.array([found.strangeness for found in references.look_up(embeddings(1000, 3))])
+    assert ((fitted > care).sum(), (fitted > refuse).sum()) == (49, 4)  # 5 and 0.5 % of a thousand and one
     new = [found.strangeness for found in references.look_up(embeddings(2000, 8))]
     assert np.mean(np.array(new) > refuse) < 0.02
     assert 0.02 < np.mean(np.array(new) > care) < 0.1
@@ -69,6 +71,20 @@ def test_new_pictures_pass_and_what_is_unlike_all_cases_does_not(references: Ref
     for strange in (along_no_axis, far_along_the_axes):
         findings = [references.finding(found.strangeness) for found in references.look_up(strange)]
         assert all(finding is not None and finding.outcome == REFUSED for finding in findings)
+
+
+def test_strangeness_is_the_distance_to_the_nearest_cases_and_to_the_mean_along_the_other_axes(
+    references: References,
+) -> None:
+    asked, axes = embeddings(30, 11), references.axes
+    along, left = axes(asked)
+    cases, variances = references.coordinates.astype(float), axes.variances.astype(float)
+    for place, rest, found in zip(along.astype(float), left, references.look_up(asked), strict=True):
+        apart = cases - place[:CASE_AXES]
+        nearest = np.argsort((apart**2).sum(axis=1))[:NEAREST]
+        squared = (apart[nearest] ** 2 / variances[:CASE_AXES]).sum(axis=1).mean()
+        squared += (place[CASE_AXES:] ** 2 / variances[CASE_AXES:]).sum() + rest / axes.rest
+        assert found.strangeness == pytest.approx(np.sqrt(squared), rel=1e-3)
 
 
 def test_what_is_strange_only_along_axes_without_cases_is_refused(references: References) -> None:

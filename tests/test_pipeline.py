@@ -13,6 +13,8 @@ from PIL import Image
 
 from skin_model import imaging
 from skin_model.dataset.pipeline import Batches, as_keras
+from skin_model.entities import SEXES, SITES, Patient
+from skin_model.patients import encode
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -137,6 +139,33 @@ def test_marked_and_blended_batches_are_the_same_whatever_thread_asks_and_others
 def test_artefacts_are_drawn_after_the_warp_and_leave_it_as_it_was(source):
     rare = replace(source, artefacts=1e-9)  # drawn for, but never happening
     np.testing.assert_array_equal(rare.load(3, 1, 2), source.load(3, 1, 2))
+    assert (replace(source, artefacts=1.0).load(3, 1, 2) != source.load(3, 1, 2)).mean() > 0.1
+
+
+def test_every_image_of_an_epoch_has_draws_of_its_own_in_later_batches_too(source):
+    order = source.order(1)
+    images, _, _ = source.get(1, 2, order)
+    expected = np.stack([source.load(int(order[place]), 1, place) for place in range(8, 12)])
+    np.testing.assert_array_equal(images, imaging.to_network(expected))
+
+
+def test_each_image_is_told_of_its_own_patient_and_in_training_often_of_none(source):
+    columns = ("age", "sex", "localization")
+    known = [Patient(4 * row + 1, SEXES[row % 2], SITES[row % len(SITES)]) for row in range(21)]
+    whole = encode(known, columns)
+    told = replace(source, patients=known, columns=columns, augmentation="none")
+
+    def patients_of(batches: Batches, epoch: int) -> np.ndarray:
+        return np.concatenate([inputs["patient"] for inputs, *_ in epoch_of(batches, epoch)])
+
+    np.testing.assert_array_equal(patients_of(replace(told, ordered=True), 3), whole)
+    first, second = (dict(zip(told.order(e), patients_of(told, e), strict=True)) for e in (0, 1))
+    for row in range(21):
+        assert all((one[row] <= whole[row]).all() for one in (first, second)), "what is told is this patient's"
+    forgotten = [{row for row in range(21) if not one[row].any()} for one in (first, second)]
+    assert all(2 <= len(rows) <= 12 for rows in forgotten)
+    assert forgotten[0] != forgotten[1]
+    assert any(one.any() and (one != whole[row]).any() for row, one in first.items()), "or a part of it is left out"
 
 
 def test_sampling_by_shares_draws_a_rare_class_as_often_as_a_common_one(source):

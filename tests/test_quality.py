@@ -95,6 +95,38 @@ def test_the_gravest_finding_comes_first(
     assert [(f.name, f.outcome) for f in found] == [("dark", REFUSED), ("blur", CARE), ("hair", CARE)]
 
 
+LIMITS = [  # name, measure, and the values from which on it is careful and refuses; None where it never does
+    ("blank", "variation", None, 2.5), ("blur", "focus", -0.4, -1.45), ("noise", "focus", 1.25, None),
+    ("dark", "brightness", 70, 35), ("bright", "burnt", 0.4, 0.7), ("small", "area", 0.02, None),
+    ("cut off", "edge", 0.22, None), ("no lesion", "contrast", 10, None), ("hair", "hair", 0.08, None),
+    ("ink", "ink", 0.004, None), ("ruler", "ruler", 7, None), ("bubbles", "bubbles", 14, None),
+    ("glare", "glare", 0.004, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "measure", "care", "refuse"), LIMITS)
+def test_each_measure_is_told_of_from_its_limits_on_and_not_before(
+    name: str, measure: str, care: float | None, refuse: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limits are those that docs/experiments.md gives error rates for."""
+    fine = {"variation": 30.0, "focus": 0.0, "brightness": 150.0, "burnt": 0.0, "area": 0.3, "edge": 0.0,
+            "contrast": 60.0, "hair": 0.0, "ink": 0.0, "ruler": 0.0, "bubbles": 0.0, "glare": 0.0}  # fmt: skip
+    pixels = np.zeros((8, 8, 3), np.uint8)
+
+    def outcome(value: float) -> str:
+        monkeypatch.setattr(quality, "measures", lambda _: fine | {measure: value})
+        told = {finding.name: finding.outcome for finding in quality.inspect(pixels).findings}
+        assert told.keys() <= {name}
+        return told.get(name, FINE)
+
+    for limit, before, after in ((care, FINE, CARE), (refuse, CARE if care is not None else FINE, REFUSED)):
+        if limit is not None:
+            step = 0.001 * abs(limit) * (1 if limit > fine[measure] else -1)
+            assert (outcome(limit - step), outcome(limit), outcome(limit + step)) == (before, after, after)
+    far = 1e6 if (care if care is not None else refuse) > fine[measure] else -1e6
+    assert outcome(far) == (REFUSED if refuse is not None else CARE)
+
+
 def test_a_lesion_that_fills_the_picture_and_one_that_is_not_in_it_are_told(real_data: Path) -> None:
     filling = missing = total = 0
     for path in sorted((real_data / "full_size_examples").glob("*.jpg")):
