@@ -24,6 +24,7 @@ from skin_model.dataset.layout import image_files
 from skin_model.entities import OUTCOMES
 from skin_model.inference import Classifier
 from skin_model.services.gate import Gate
+from skin_model.services.gate import square as gated_square
 from skin_model.taxonomy import CODES
 
 BATCH = 32
@@ -74,13 +75,16 @@ def main() -> None:
 
 
 def checked(classifier: Classifier, gate: Gate, pictures: Iterable[np.ndarray]) -> Checked:
-    squares = [imaging.centre(imaging.fit(pixels, classifier.manifest.size)) for pixels in pictures]
+    squares, gated = [], []
+    for pixels in pictures:
+        squares.append(imaging.centre(imaging.fit(pixels, classifier.manifest.size)))
+        gated.append(gated_square(pixels, squares[-1]))
     strangeness, outcomes, findings = [], [], []
     for start in range(0, len(squares), BATCH):
         stack = np.stack(squares[start : start + BATCH])
         embeddings = classifier.answer(stack, views=1).embeddings
         strangeness += [found.strangeness for found in gate.references.look_up(embeddings)]
-        reports = [report for report, _ in gate.check(stack, embeddings)]
+        reports = [report for report, _ in gate.check(gated[start : start + BATCH], embeddings)]
         outcomes += [report.outcome for report in reports]
         findings += [[finding.name for finding in report.findings] for report in reports]
     return Checked(np.array(strangeness), outcomes, findings)

@@ -22,6 +22,7 @@ from skin_model.dataset.labels import class_indices, is_malignant
 from skin_model.entities import CARE, FINE, REFUSED, Prediction
 from skin_model.inference import Classifier
 from skin_model.measures import measures
+from skin_model.services.gate import square as gated_square
 
 BATCH = 32
 SHARES = (0.0, 0.005, 0.02, 0.5, 0.98, 0.995, 1.0)
@@ -40,21 +41,19 @@ def main() -> None:
         sys.exit("This model was trained on all folds: no picture is left to look at. Name another with --model.")
     pictures = [imaging.read(path).pixels for path in table["path"]]
     good = [_square(pixels, classifier.manifest.size) for pixels in pictures]
-    _print_measures(good)
+    _print_measures([gated_square(*pair) for pair in zip(pictures, good, strict=True)])
     print(f"\n{len(good)} lesions: share with each outcome, findings, and the answers beside those on the good ones")
     print(
         "| spoiled by | strength | fine | use with care | not judged | found as | malignant AUC | decisions changed |"
     )
     print("|---|---|---|---|---|---|---|---|")
     clean = _answers(classifier, good)
-    _print_row("nothing", "", good, clean, clean, table)
+    _print_row("nothing", "", pictures, good, clean, clean, table)
     for kind in KINDS:
         for strength in (1, 2, 3):
-            squares = [
-                _square(spoiled(pixels, kind, strength, seed), classifier.manifest.size)
-                for seed, pixels in enumerate(pictures)
-            ]
-            _print_row(kind, strength, squares, _answers(classifier, squares), clean, table)
+            bad = [spoiled(pixels, kind, strength, seed) for seed, pixels in enumerate(pictures)]
+            squares = [_square(pixels, classifier.manifest.size) for pixels in bad]
+            _print_row(kind, strength, bad, squares, _answers(classifier, squares), clean, table)
 
 
 def _chosen(data: Path, split: Path, part: str, lesions: int) -> pd.DataFrame:
@@ -85,10 +84,10 @@ def _print_measures(squares: list[np.ndarray]) -> None:
 
 
 def _print_row(
-    kind: str, strength: object, squares: list[np.ndarray], answers: list[Prediction], clean: list[Prediction],
-    table: pd.DataFrame,
+    kind: str, strength: object, pictures: list[np.ndarray], squares: list[np.ndarray], answers: list[Prediction],
+    clean: list[Prediction], table: pd.DataFrame,
 ) -> None:  # fmt: skip
-    reports = [quality.inspect(square) for square in squares]
+    reports = [quality.inspect(gated_square(*pair)) for pair in zip(pictures, squares, strict=True)]
     outcomes = pd.Series([report.outcome for report in reports]).value_counts(normalize=True)
     names = pd.Series([finding.name for report in reports for finding in report.findings]).value_counts() / len(squares)
     found = ", ".join(f"{name} {share:.2f}" for name, share in names.items() if share >= 0.02)

@@ -107,6 +107,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, help="of each fold")
     args = parsed(parser)
     os.environ.pop("SKIN_MODEL_BUNDLE")  # the registry's version 1 is the bundled model
+    for name in (
+        "SKIN_MODEL_JOBS_URL",
+        "MLFLOW_TRACKING_URI",
+    ):  # of an installation in use, which is to stay out of this
+        os.environ.pop(name, None)
     os.environ["DATABASE_URL"] = args.database
     rows, notes = [], {"input": f"about {args.images} drawn images; five folds of {args.epochs} epochs of a custom CNN"}
     with tempfile.TemporaryDirectory() as folder:

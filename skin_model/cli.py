@@ -200,7 +200,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise ImageError("No image was found. Name image files, or folders that hold some.")
     patient = Patient(options.age, options.sex, options.site)
     failed = 0
-    objects = []
+    objects = []  # kept for the file alone: answers of a million pictures are a gigabyte
     explainer = explaining.explainer(options)
     with json_file(options.json) as write:
         classifier = workspace.load(options.model)
@@ -209,18 +209,26 @@ def _predict(options: argparse.Namespace) -> int:
             judgements = prediction.predict(
                 classifier=classifier, paths=paths, patient=patient, judge_all=options.judge_all
             )
-            for judged in judgements:
-                objects.append(judged.to_json())
-                advance(len(objects), len(paths))
+            for number, judged in enumerate(judgements, start=1):
+                found = judged.to_json()
+                if options.json:
+                    objects.append(found)
+                advance(number, len(paths))
                 if judged.prediction is None:
                     failed += 1
                     print(f"{judged.path}: {judged.sentence}", file=sys.stderr)
                     continue
                 if not options.json:
                     print(f"{judged.path}: {judged.sentence}")
-                if explain:
-                    objects[-1]["explanations"] = made = explain(judged)
-                    if not options.json:
-                        print(*(f"  {entry['file'] or entry['note']}" for entry in made), sep="\n")
+                if not explain:
+                    continue
+                try:
+                    found["explanations"] = made = explain(judged)
+                except ImageError as error:  # it was there to be judged, and is no longer
+                    failed += 1
+                    print(f"{judged.path}: not explained: {error}", file=sys.stderr)
+                    continue
+                if not options.json:
+                    print(*(f"  {entry['file'] or entry['note']}" for entry in made), sep="\n")
         write(objects)
     return SOME_FAILED if failed else OK

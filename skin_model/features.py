@@ -150,7 +150,7 @@ def colours(pixels: np.ndarray, mask: np.ndarray) -> tuple[dict[str, float], flo
     """
     factor = min(1.0, 400 / max(mask.shape))
     size = (max(1, round(mask.shape[1] * factor)), max(1, round(mask.shape[0] * factor)))
-    inside = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
+    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0  # bytes round thin ones away
     small = cv2.medianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), 5)
     gain = np.array(_SKIN) / np.maximum(np.median(small[~inside], axis=0), 1) if not inside.all() else np.ones(3)
     adapted = np.clip(small[inside] * gain, 0, 255)[None]

@@ -67,3 +67,8 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
                 folder.rmdir()
     finally:
         os.close(handle)
+
+
+def shown(name: str) -> str:
+    """A file name as text that can be written and sent: on Linux it may be any bytes; those not UTF-8 are escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")

@@ -58,7 +58,7 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The lesion mask of a picture of `shape` (H, W, ...): uint8 (H, W), 255 on the lesion.
 
     Raises:
-        ImageError: where it cannot be read, or has other proportions than the picture.
+        ImageError: where it cannot be read, has other proportions than the picture, or marks nothing.
     """
     try:
         mask = read(path).pixels[:, :, 0]
@@ -69,6 +69,11 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise ImageError(
             f"Its lesion mask {path.name} has other proportions ({wide} x {tall} pixels for {width} x {height}). "
             "Put the right mask there, or take it away."
+        )
+    if mask.max() < 128:  # as where 1 stands for the lesion
+        raise ImageError(
+            f"Its lesion mask {path.name} marks no lesion: no pixel is brighter than {mask.max()} of 255. Put a mask "
+            "there that is 255 on the lesion, or take it away."
         )
     return mask if (tall, wide) == (height, width) else cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
 

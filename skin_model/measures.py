@@ -9,7 +9,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-SIDE = 192  # pixels, to which larger squares are reduced, so that the limits mean the same
+SIDE = 192  # pixels, to which larger squares are reduced
 _COARSE = 48  # pixels, for finding the lesion
 _PEN_HUES = (40, 155)  # of 180: green, blue, violet
 _NEAR_WHITE = 240

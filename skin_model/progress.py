@@ -1,5 +1,6 @@
 """Progress on a terminal, with the time left; plain lines where the output is a file."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,9 +16,10 @@ MEMORY = 900  # seconds over which the speed is averaged, pauses for validation 
 @contextmanager
 def steps(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work that reports (done, total), gone once all is done."""
-    console = Console(stderr=True)
+    # what is printed meanwhile goes above the bar where both are on one terminal, and as it is into a file or a pipe
     with Progress(TextColumn(label), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
-                  console=console, transient=True) as progress:  # fmt: skip
+                  console=Console(stderr=True, soft_wrap=True), transient=True,
+                  redirect_stdout=sys.stdout.isatty()) as progress:  # fmt: skip
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=done < total)
 

@@ -74,6 +74,7 @@ def test_pictures_are_turned_by_any_angle_and_mirrored_half_of_the_time():
 
     assert 70 <= (sides == 1).sum() <= 130  # 4 standard deviations of 200 fair throws
     assert set(np.floor(np.array(angles) / (np.pi / 4)).astype(int)) == set(range(-4, 4))
+    assert len(set(np.floor(np.degrees(angles) / 10))) > 30
 
 
 def test_pictures_are_zoomed_sheared_and_shifted_as_far_as_the_strength_says_and_no_farther():
@@ -140,6 +141,18 @@ def test_light_changes_brightness_and_contrast_and_colour_saturation_and_balance
     assert np.ptp(grey[:, 0] - grey[:, 2]) > 8, "the balance of the channels changes"
     without_balance = coloured / grey
     assert np.ptp(without_balance[:, 0] / without_balance[:, 2]) > 0.1, "and the saturation besides"
+
+
+def test_light_and_saturation_reach_as_far_as_the_strength_says():
+    def drawn(plain: object, **of: float) -> np.ndarray:
+        strength, picture = Strength(**vars(STILL) | of), np.full((8, 8, 3), plain, np.uint8)
+        return np.stack([augment(picture, strength, np.random.default_rng(s))[0, 0].astype(float) for s in range(300)])
+
+    grey = drawn(128, light=0.2)
+    assert (grey.min(), grey.max()) == pytest.approx((77, 179), abs=2), "contrast turns about 128"
+    seen = drawn((180, 120, 120), colour=0.15) / (drawn(128, colour=0.15) / 128)
+    spread = (seen[:, 0] - seen[:, 1]) / 60
+    assert (spread.min(), spread.max()) == pytest.approx((0.7, 1.3), abs=0.04)
 
 
 def test_pictures_are_interpolated_smoothly():

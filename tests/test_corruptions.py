@@ -80,6 +80,12 @@ def test_exposure_changes_light_by_stops_as_a_screen_shows_it():
     assert [int(one[0, 0, 0]) for one in three(grey, "bright")] == [141, 155, 175]
 
 
+def test_jpeg_is_compressed_as_hard_as_stated(lesion):
+    for one, quality in zip(three(lesion, "jpeg"), (40, 20, 10), strict=True):
+        data = cv2.imencode(".jpg", lesion[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        np.testing.assert_array_equal(one, cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
+
+
 def test_noise_grows_with_the_signal():
     spread = [np.std(three(np.full((448, 448, 3), level, np.uint8), "noise")[0].astype(float)) for level in (40, 200)]
     assert spread[1] / spread[0] == pytest.approx(np.sqrt((0.5 + 0.5 * 200 / 255) / (0.5 + 0.5 * 40 / 255)), rel=0.02)

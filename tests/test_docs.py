@@ -89,6 +89,14 @@ def test_the_figures_of_the_readme_are_those_of_the_bundled_model() -> None:
     for name, (key, value) in rows.items():
         low, high = intervals[key]
         assert f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |" in README
+    details = json.loads((settings.ASSETS / "model" / "details.json").read_text())
+    for name, found in {
+        "Melanomas referred, whatever they are named": details["operating_points"]["sensitive"]["melanoma_recall"],
+        "Melanomas referred at specificity 0.85": details["fixed_rates"]["melanoma_recall_at_specificity"],
+        "Malignant: specificity at sensitivity 0.95": details["fixed_rates"]["specificity_at_sensitivity"],
+    }.items():
+        low, high = found["interval"]
+        assert f"| {name} | {found['value']:.3f} | {low:.3f} to {high:.3f} |" in README
 
 
 def test_the_card_of_the_bundled_model_is_the_one_that_is_generated_now() -> None:

@@ -17,7 +17,7 @@ from skin_model.errors import BundleError, ConfigurationError, StoppedError
 from skin_model.explain.methods import METHODS
 from skin_model.inference import Classifier
 from skin_model.services import analysis as analysis_service
-from skin_model.services import explaining, prediction, workspace
+from skin_model.services import explaining, overlays, prediction, workspace
 from skin_model.taxonomy import CODES
 
 FAST = [key for key, method in METHODS.items() if not method.slow]
@@ -220,6 +220,29 @@ def test_predict_explains_the_map_that_the_page_shows(made, path, tmp_path, anal
     expected = analysis_service.overlay(analysis=analysed, target=target)
     shown = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB).astype(int)
     assert np.abs(shown - expected).max() <= 2
+
+
+def test_a_long_name_and_a_file_that_goes_away_meanwhile_stop_nothing(made, parts, tmp_path, capsys, monkeypatch):
+    pictures = [tmp_path / name for name in ("ä" * 120 + ".jpg", "gone.jpg", "last.jpg")]
+    for picture, source in zip(pictures, parts["path"].iloc[:3], strict=True):
+        picture.write_bytes(source.read_bytes())
+    once = overlays.imaging.read
+
+    def read(path):
+        if path.name == "gone.jpg" and path in seen:
+            path.unlink(missing_ok=True)
+        seen.add(path)
+        return once(path)
+
+    seen = set()
+    monkeypatch.setattr(overlays.imaging, "read", read)
+    out = tmp_path / "answers.json"
+    assert predict(made, *pictures, "--explain", tmp_path / "maps", "--json", out) == 1
+    answers = json.loads(out.read_text())
+    assert [bool(answer.get("explanations")) for answer in answers] == [True, False, True]
+    assert all("probabilities" in answer for answer in answers)
+    assert len(list((tmp_path / "maps").iterdir())) == 2
+    assert "gone.jpg: not explained: " in capsys.readouterr().err
 
 
 def test_files_of_one_name_do_not_overwrite_each_other_and_a_bad_one_stops_nothing(made, parts, tmp_path, capsys):

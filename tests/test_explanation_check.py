@@ -1,6 +1,7 @@
 """Whether explanations are true: the measures on maps whose truth is known, and the check of a whole model."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -94,7 +95,10 @@ def easily_told():
 
 
 def test_a_model_whose_classes_hang_on_no_picture_is_refused_in_a_sentence(made, drawn_data):
-    with pytest.raises(DatasetError, match=r"None of \d+ pictures loses its likeliest class .* Give other pictures"):
+    with pytest.raises(
+        DatasetError,
+        match=r"None of \d+ pictures is new to the model and loses its likeliest class .* Give other pictures",
+    ):
         explanation_check.check(classifier=Classifier(made), data=drawn_data, images=5, slow_images=0)
 
 
@@ -104,7 +108,7 @@ def checked(made, drawn_data, easily_told):
 
 
 def test_a_model_is_checked_on_one_picture_of_each_unseen_lesion(checked, made, parts):
-    fresh = explanation_check.unseen(parts, made)
+    fresh, _ = explanation_check.unseen(parts, made)
     assert set(fresh["part"]) == {"test"}
     assert fresh["lesion_id"].is_unique
     assert checked["images"] == 5
@@ -113,7 +117,7 @@ def test_a_model_is_checked_on_one_picture_of_each_unseen_lesion(checked, made, 
 
 def test_every_picture_of_an_unknown_lesion_counts_as_a_lesion_not_met(made, parts):
     nameless = parts.assign(lesion_id=None, image_id="new_" + parts["image_id"])
-    assert len(explanation_check.unseen(nameless, made)) == len(parts)
+    assert len(explanation_check.unseen(nameless, made)[0]) == len(parts)
 
 
 def test_a_check_that_was_killed_goes_on_after_the_last_picture_it_noted(checked, made, drawn_data, tmp_path):
@@ -223,6 +227,22 @@ def test_every_fast_method_gets_every_figure_with_its_interval_and_a_verdict(che
             low, high = figures[name]["interval"]
             assert low <= figures[name]["value"] <= high
     assert checked["methods"]["blob"]["over_blob"]["value"] == 0
+
+
+@pytest.mark.usefixtures("easily_told")
+def test_pictures_that_the_model_has_met_under_other_names_are_passed_over(made, drawn_data, parts, tmp_path):
+    chosen = parts.groupby("part").head(8)
+    for row in chosen.itertuples():
+        shutil.copy(row.path, tmp_path / f"new_{row.image_id}.jpg")
+    renamed = chosen.assign(image_id="new_" + chosen["image_id"], lesion_id="new_" + chosen["lesion_id"])
+    renamed.drop(columns=["path", "mask", "part"]).to_csv(tmp_path / "HAM10000_metadata.csv", index=False)
+    rows = tmp_path / "rows"
+    classifier = Classifier(made)
+    found = explanation_check.check(
+        classifier=classifier, data=tmp_path, images=len(chosen), slow_images=0, rows_file=rows
+    )
+    new = chosen.loc[chosen["part"] == "test", "lesion_id"].nunique()
+    assert found["looked_at"] == chosen["lesion_id"].nunique() > new == found["images"]
 
 
 def test_a_model_that_has_met_every_lesion_is_not_checked_on_them(made, parts):

@@ -105,6 +105,19 @@ def test_shape_does_not_hang_on_the_size_of_the_picture() -> None:
 SKIN = (225, 180, 165)
 
 
+def test_a_colour_counts_from_a_twentieth_on_and_hairs_are_no_colour() -> None:
+    mask, pixels = ellipse(100, 80), np.full_like(PICTURE, SKIN)
+    pixels[mask] = features.COLOURS["dark brown"]
+    for width, known in ((40, False), (70, True)):
+        marked = pixels.copy()
+        marked[140:160, 200 : 200 + width] = features.COLOURS["blue-grey"]
+        assert ("blue-grey" in measured(mask, marked).colours) == known
+    pixels[mask] = features.COLOURS["light brown"]
+    pixels[:, 110:300:10] = (20, 15, 15)
+    assert set(measured(mask, pixels).colours) == {"light brown"}
+    assert measured(mask, pixels).variegation < 3
+
+
 def test_colours_are_counted_inside_the_lesion_alone() -> None:
     pixels, mask = np.full_like(PICTURE, SKIN), ellipse(100, 80)
     pixels[mask] = features.COLOURS["dark brown"]
@@ -148,9 +161,10 @@ def test_a_mask_that_cannot_be_measured_gets_a_sentence_and_no_numbers(kind: str
     assert words in found
 
 
+@pytest.mark.parametrize("times", [1, 4])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 9)])
-def test_the_smallest_of_lesions_are_measured_without_a_fault(shape: tuple[int, int]) -> None:
-    mask = np.zeros((300, 400), bool)
+def test_the_smallest_of_lesions_are_measured_without_a_fault(shape: tuple[int, int], times: int) -> None:
+    mask = np.zeros((300 * times, 400 * times), bool)
     mask[150 : 150 + shape[0], 200 : 200 + shape[1]] = True
-    found = measured(mask)
+    found = measured(mask, PICTURE.repeat(times, axis=0).repeat(times, axis=1))
     assert all(np.isfinite([found.diameter, found.irregularity, found.variegation, *found.asymmetry]))

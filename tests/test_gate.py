@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from benchmarks.counter_examples import counter_examples
-from skin_model import bundle, cli, imaging, settings
+from skin_model import bundle, cli, imaging, quality, settings
 from skin_model.bundle import Bundle
 from skin_model.dataset.drawn import draw_lesion
 from skin_model.entities import CARE, FINE, REFUSED, Analysis, ModelState, ModelSummary, NotJudged, SimilarCase
 from skin_model.inference import Classifier
 from skin_model.neighbours import References
-from skin_model.services import analysis, references, registered, similar
+from skin_model.services import analysis, prediction, references, registered, similar
 from skin_model.services.gate import FILE, Gate
 from skin_model.taxonomy import CODES
 
@@ -40,6 +40,20 @@ def outcomes(shipped: tuple[Classifier, Gate], pictures: list[np.ndarray]) -> li
 
 def png(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def test_a_picture_is_of_one_quality_whatever_the_networks_size(
+    made: Bundle, parts: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The little network takes squares so small that a blurred picture looks sharp in them."""
+    pixels = cv2.GaussianBlur(imaging.read(parts["path"].iloc[0]).pixels, (0, 0), 1.2)
+    (tmp_path / "blurred.png").write_bytes(png(pixels))
+    assert made.manifest.size < 100
+    squares = [imaging.centre(imaging.fit(pixels, size)) for size in (made.manifest.size, 288)]
+    small, large = ({finding.name for finding in quality.inspect(square).findings} for square in squares)
+    assert "blur" in large - small
+    (judged,) = prediction.predict(classifier=Classifier(made), paths=[tmp_path / "blurred.png"], judge_all=True)
+    assert {finding.name for finding in judged.quality.findings} - {"unfamiliar"} == large
 
 
 def test_a_bundle_carries_one_case_per_lesion_it_was_trained_on_and_no_other(made: Bundle, parts: pd.DataFrame) -> None:
@@ -162,7 +176,8 @@ def test_predict_says_why_a_picture_is_not_judged_and_judges_it_only_when_told_t
     assert refused["findings"][0]["name"] == "blank"
     assert cli.main([*arguments, "--judge-all"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert "; use with care: The picture is underexposed" in told[0]
+    assert "; use with care: " in told[0]
+    assert "The picture is underexposed" in told[0]
     assert "; not judged: The picture is of one even colour" in told[1]
 
 

@@ -1,6 +1,7 @@
 """Reading and validating HAM10000's layout and an ISIC challenge folder."""
 
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -284,14 +285,15 @@ def test_validate_names_the_images_whose_mask_would_stop_a_training(tmp_path):
         cv2.imwrite(str(masks / f"{name}_segmentation.png"), np.zeros(size, np.uint8))
     (masks / "I02_segmentation.png").write_bytes(b"no picture")
     height, width = imaging.read(tmp_path / "HAM10000_images_part_1" / "I00.png").pixels.shape[:2]
-    cv2.imwrite(str(masks / "I03_segmentation.png"), np.zeros((height, width), np.uint8))
+    cv2.imwrite(str(masks / "I03_segmentation.png"), np.full((height, width), 255, np.uint8))
+    cv2.imwrite(str(masks / "I04_segmentation.png"), np.ones((height, width), np.uint8))  # 1 on the lesion
     (problem,) = (p for p in ham10000.validate(tmp_path) if p.fatal)
-    assert (problem.kind, problem.examples) == ("unusable mask", ("I00", "I01", "I02"))
+    assert (problem.kind, problem.examples) == ("unusable mask", ("I00", "I01", "I02", "I04"))
     assert "Put the right ones there, or take them away." in problem.sentence
 
 
 def test_a_sentence_says_how_many_there_are_shows_five_and_tells_what_to_do():
-    problem = ham10000.Problem("missing image", 1234, ("A", "B", "C", "D", "E"), True)
+    problem = ham10000.Problem("missing image", (*"ABCDE", *map(str, range(1229))), True)
 
     assert problem.sentence == (
         "Rows without an image file: 1,234 (A, B, C, D, E, ...). Unpack the archives or put the files back, "
@@ -327,6 +329,49 @@ def test_progress_counts_every_image(tmp_path):
     ham10000.validate(tmp_path, lambda done, total: seen.append((done, total)))
 
     assert seen == [(i, 14) for i in range(1, 15)]
+
+
+def test_breaking_off_ends_at_once(tmp_path, monkeypatch):
+    """As a click on the page does while a folder of ten thousand images is being registered."""
+    make_ham10000(tmp_path, make_rows(200))
+    looked_at: list[Path] = []
+
+    def look_at(path: Path, mask: Path | None) -> tuple[str, str]:
+        looked_at.append(path)
+        time.sleep(0.01)
+        return "", ""
+
+    def broken_off(done: int, total: int) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(ham10000, "_look_at", look_at)
+    with pytest.raises(InterruptedError):
+        ham10000.validate(tmp_path, broken_off)
+    assert len(looked_at) < 100
+
+
+def test_a_damaged_file_beside_the_data_set_and_words_in_capitals_are_no_problems(tmp_path):
+    rows = make_rows()
+    for row in rows:
+        row[HEADER.index("sex")] = "Male"
+        row[HEADER.index("localization")] = "Back"
+    make_ham10000(tmp_path, rows)
+    (tmp_path / "HAM10000_images_part_1" / "stray.jpg").write_bytes(b"no picture")
+    assert [problem.kind for problem in ham10000.validate(tmp_path)] == ["image without row"]
+    assert set(ham10000.read(tmp_path).table["sex"]) == {"male"}
+
+
+def test_linked_folders_of_images_and_masks_further_down_are_found_with_labels_from_elsewhere(tmp_path):
+    make_ham10000(tmp_path / "real", make_rows())
+    (tmp_path / "images" / "a_segmentations" / "all").mkdir(parents=True)
+    (tmp_path / "images" / "linked").symlink_to(tmp_path / "real" / "HAM10000_images_part_1")
+    image = imaging.read(tmp_path / "real" / "HAM10000_images_part_1" / "I00.png").pixels
+    mask = tmp_path / "images" / "a_segmentations" / "all" / "I00.png"
+    cv2.imwrite(str(mask), np.full(image.shape[:2], 255, np.uint8))
+    found = ham10000.read_labelled(tmp_path / "images", tmp_path / "real" / "HAM10000_metadata.csv").table
+    assert len(found) == 14
+    assert {path.parent.name for path in found["path"]} == {"linked"}
+    assert found.set_index("image_id")["mask"]["I00"] == mask
 
 
 @pytest.mark.parametrize("column", range(7))

@@ -322,13 +322,21 @@ def test_images_without_a_lesion_are_merged_too():
     assert lookalikes.merge(table, pairs)["lesion_id"].fillna("").tolist() == ["L1", "L1", "L1", ""]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_review_may_be_saved_as_any_countrys_spreadsheet_does(tmp_path, separator):
+    path = tmp_path / "reviewed.csv"
+    lines = [("image_a", "image_b", "same_lesion"), ("A", "B", "Yes "), ("C", "D", "no"), ("E", "F", "")]
+    path.write_text("\ufeff" + "\n".join(map(separator.join, lines)) + "\n", encoding="utf-8")
+    assert lookalikes.read_review(path).to_numpy().tolist() == [["A", "B"]]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("image_a,image_b,same_lesion\nA,B,yes\n", r"2 images of the reviewed list are not in this data set \(A, B\)"),
         ("image_a,image_b,same_lesion\nA,B,perhaps\n", "must be yes, no or empty; found: perhaps"),
         ("image_a,image_b,same\nA,B,yes\n", "lacks the columns same_lesion"),
-        ("", "cannot be read"),
+        ("", "lacks the columns image_a, image_b, same_lesion"),
     ],
 )
 def test_a_list_that_is_no_review_of_this_data_set_is_refused_in_a_sentence(drawn_data, tmp_path, text, message):

@@ -134,6 +134,9 @@ def test_marked_and_blended_batches_are_the_same_whatever_thread_asks_and_others
     plain, blended, later = (s.get(e, 0, order) for s, e in ((source, 1), (rich, 1), (rich, 2)))
     assert (plain[0] != blended[0]).any()
     assert (blended[1] != later[1]).any()
+    alone = replace(rich, targets=np.eye(21, dtype=np.float32), weights=np.ones(21, np.float32))
+    shares = [alone.get(1, number, order)[1].max(axis=1) for number in range(5)]
+    assert len({share.tobytes() for share in shares}) == 5, "each batch has shares of its own"
 
 
 def test_artefacts_are_drawn_after_the_warp_and_leave_it_as_it_was(source):

@@ -183,7 +183,11 @@ def test_a_split_with_notes_beside_its_rows_is_the_same_split(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "cannot be read"), ("", "cannot be read"), ("image_id,dx\nA,mel\n", "lesion_id, part")],
+    [
+        (None, "no table that can be read"),
+        ("", "image_id, lesion_id, dx, part"),
+        ("image_id,dx\nA,mel\n", "lesion_id, part"),
+    ],
 )
 def test_a_file_that_is_no_split_is_refused(tmp_path, text, message):
     path = tmp_path / "split.csv"
@@ -192,6 +196,15 @@ def test_a_file_that_is_no_split_is_refused(tmp_path, text, message):
 
     with pytest.raises(DatasetError, match=message):
         splits.read(path)
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace(",", ";"), lambda text: text.replace("\n", ",\n")])
+def test_a_split_that_a_spreadsheet_has_saved_is_the_same(tmp_path, change):
+    path = tmp_path / "split.csv"
+    path.write_text("\n".join(["image_id,lesion_id,dx,part", *GOOD, ""]))
+    split = splits.read(path)
+    path.write_text(change(path.read_text()))
+    pd.testing.assert_frame_equal(splits.read(path), split)
 
 
 def test_each_row_gets_its_part_under_its_own_index_and_further_rows_of_the_split_do_not_matter(tmp_path):

@@ -45,6 +45,8 @@ def _validate(options: argparse.Namespace) -> int:
         problems = datasets.validate(folder=options.folder, on_progress=advance)
     for problem in problems:
         print(f"{'problem' if problem.fatal else 'note'}: {problem.sentence}")
+        if problem.fatal and problem.count > len(problem.examples):
+            print(*(f"  {name}" for name in problem.names), sep="\n")
     fatal = sum(problem.fatal for problem in problems)
     print(f"{fatal} problems, {len(problems) - fatal} notes")
     return SOME_FAILED if fatal else OK

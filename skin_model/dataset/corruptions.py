@@ -93,7 +93,7 @@ def _jpeg(image: np.ndarray, level: int, _: np.random.Generator) -> np.ndarray:
 
 
 def _crop(image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:
-    """Taken from too near and aimed beside the lesion; what was the middle stays in the judged square."""
+    """Taken from too near and aimed beside the lesion; in 4:3 what was the middle stays in the judged square."""
     shape = np.array(image.shape[:2])
     kept = np.round(shape * (0.85, 0.7, 0.6)[level]).astype(int)
     top, left = (rng.random(2) * (shape - kept + 1)).astype(int)

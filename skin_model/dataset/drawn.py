@@ -214,6 +214,9 @@ def draw_dataset(
         raise ConfigurationError("Draw at least one lesion, and give a chance of extra views from 0 to below 1.")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DatasetError(f"{root} is not an empty folder; name a new folder for the drawn data set.")
+    root = root.resolve()  # "." and "a/.." have no name that a finished folder could take
+    if root.is_mount() or root == Path.cwd():
+        raise DatasetError(f"{root} cannot be replaced by a drawn data set; name a new folder in it.")
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{root.name}-unfinished-", dir=root.parent))
     try:

@@ -88,15 +88,23 @@ class Problem:
 
     Attributes:
         kind: for example "missing image".
-        count: how many rows, images, lesions or groups are concerned.
-        examples: up to five of them.
+        names: of the rows, images, lesions or groups concerned.
         fatal: whether training or evaluation on this data set would fail or mislead.
     """
 
     kind: str
-    count: int
-    examples: tuple[str, ...]
+    names: tuple[str, ...]
     fatal: bool
+
+    @property
+    def count(self) -> int:
+        """How many are concerned."""
+        return len(self.names)
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Up to five of them."""
+        return self.names[:_EXAMPLES]
 
     @property
     def sentence(self) -> str:
@@ -206,7 +214,7 @@ def _table_problems(found: Found) -> list[Problem]:
                 f"{image} {word}"
                 for column, words in (("sex", SEXES), ("localization", SITES))
                 for image, word in zip(ids, labels[column], strict=True)
-                if word and word not in words
+                if word and word.lower() not in words
             ],
             "unknown lesion": ids[labels["lesion_id"] == ""],
             "empty class": [code for code in CODES if len(judged) and code not in set(judged["dx"])],
@@ -218,20 +226,22 @@ def _table_problems(found: Found) -> list[Problem]:
 
 def _pixel_problems(found: Found, progress: Callable[[int, int], None] | None) -> list[Problem]:
     """What only decoding every image and mask tells."""
+    lesions = dict(zip(found.labels["image_id"], found.labels["lesion_id"], strict=True))
+    named = {image_id: path for image_id, path in found.images.items() if image_id in lesions}  # others are left out
     failed: dict[str, list[str]] = {"empty file": [], "unreadable image": [], "unusable mask": []}
     alike: dict[str, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the decoders release the interpreter's lock
-        answers = pool.map(_look_at, found.images.values(), map(found.masks.get, found.images))
-        for done, (image_id, (pixels, problem)) in enumerate(zip(found.images, answers, strict=True), start=1):
+        # no name for what `map` gives: where `progress` breaks off, it is to be dropped with all that has not begun
+        for done, (image_id, (pixels, problem)) in enumerate(
+            zip(named, pool.map(_look_at, named.values(), map(found.masks.get, named)), strict=True), start=1
+        ):
             if problem:
                 failed[problem].append(image_id)
             if pixels:
                 alike[pixels].append(image_id)
             if progress:
-                progress(done, len(found.images))
-    lesions = dict(zip(found.labels["image_id"], found.labels["lesion_id"], strict=True))
-    copies = [[i for i in group if i in lesions] for group in alike.values()]
-    copies = [group for group in copies if len(group) > 1]
+                progress(done, len(named))
+    copies = [group for group in alike.values() if len(group) > 1]
     within = [len({lesions[i] or i for i in group}) == 1 for group in copies]  # an unknown lesion is its own
     names = [" = ".join(group) for group in copies]
     return _problems(
@@ -263,4 +273,4 @@ def _look_at(path: Path, mask: Path | None) -> tuple[str, str]:
 def _problems(concerned: Mapping[str, Iterable[str]]) -> list[Problem]:
     """One Problem for each kind that concerns anything."""
     listed = {kind: tuple(names) for kind, names in concerned.items()}
-    return [Problem(k, len(names), names[:_EXAMPLES], _KINDS[k].fatal) for k, names in listed.items() if names]
+    return [Problem(kind, names, _KINDS[kind].fatal) for kind, names in listed.items() if names]

@@ -75,12 +75,13 @@ def find_labelled(images: Path, labels: Path) -> Found:
     kind, table, absent = read_labels(labels)
     absent = tuple(column for column in absent if column in NEEDED[kind])
     below = image_files(images)
-    masks = [path for path in below if path.parent != images and _holds_masks(path.parent)]
+    masks = [path for path in below if any(map(_holds_masks, path.relative_to(images).parents))]
     index, twice = by_image_id(sorted(set(below) - set(masks)))
     return Found(kind, table, (labels.name,), absent, index, twice, _by_masked_image(masks))
 
 
 def _holds_masks(folder: Path) -> bool:
+    """By its own name: those above it lie where nobody knows."""
     return "segmentation" in folder.name.lower()
 
 
@@ -98,7 +99,7 @@ def _label_files(root: Path) -> list[Path]:
 
 def read_labels(path: Path) -> tuple[str, pd.DataFrame, tuple[str, ...]]:
     """Kind, labels (n, 7) as `Found` holds them, and the columns that were looked for in vain."""
-    raw = _read_csv(path)
+    raw = read_cells(path)
     kind = HAM10000 if "dx" in raw or not set(CODES) & set(raw) else ISIC_CHALLENGE
     expected = LABELS if kind == HAM10000 else NEEDED[ISIC_CHALLENGE]
     absent = tuple(column for column in expected if column not in raw)
@@ -114,10 +115,13 @@ def read_labels(path: Path) -> tuple[str, pd.DataFrame, tuple[str, ...]]:
     return kind, labels, absent
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_cells(path: Path) -> pd.DataFrame:
     """The cells as stripped strings under lower-case column names.
 
     Python's reader, because it takes short rows, and rows with a comma too many, without shifting columns.
+
+    Raises:
+        DatasetError: it is no table in UTF-8, or breaks off.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -153,7 +157,9 @@ def _dataset_images(root: Path, folders: list[Path], named: set[str]) -> list[Pa
 
 def image_files(folder: Path) -> list[Path]:
     """The images anywhere below a folder, sorted."""
-    return sorted(path for path in folder.rglob("*") if _is_image(path))
+    here = list(folder.iterdir())  # `rglob` enters no linked folder but the one that it begins with
+    below = (path for child in here if child.is_dir() for path in child.rglob("*"))
+    return sorted(path for path in (*here, *below) if _is_image(path))
 
 
 def _is_image(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skin_model.dataset import keypoints, perceptual, splits
+from skin_model.dataset import keypoints, layout, perceptual, splits
 from skin_model.errors import DatasetError
 from skin_model.neighbours import Axes
 
@@ -122,10 +122,7 @@ def read_review(path: Path) -> pd.DataFrame:
     Raises:
         DatasetError: no such table, a missing column, or an answer other than yes, no or none.
     """
-    try:
-        listed = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise DatasetError(f"The reviewed list {path} cannot be read ({error}). Give a CSV file in UTF-8.") from error
+    listed = layout.read_cells(path)
     if absent := [column for column in _NEEDED if column not in listed]:
         raise DatasetError(
             f"The reviewed list {path} lacks the columns {', '.join(absent)}. "

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skin_model import files
+from skin_model.dataset import layout
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.taxonomy import CODES
 
@@ -90,10 +91,7 @@ def read(path: Path, *, leaky: bool = False) -> pd.DataFrame:
         DatasetError: no such table, a missing column, an unknown part or diagnosis; unless `leaky`, an image
             twice or a lesion in two parts.
     """
-    try:
-        raw = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise DatasetError(f"The split {path} cannot be read ({error}). Give another file, {_MAKE_ONE}.") from error
+    raw = layout.read_cells(path)
     if absent := [column for column in COLUMNS if column not in raw]:
         raise DatasetError(f"The split {path} lacks the columns {', '.join(absent)}. It needs {', '.join(COLUMNS)}.")
     split = _table(raw)

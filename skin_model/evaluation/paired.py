@@ -28,7 +28,8 @@ CALIBRATION = ("log_loss", "ece")  # lower is better; told, but no reason to kee
 DECISIVE = ("balanced_accuracy", "macro_auc")  # one of these must be better by its whole interval
 MARGIN = 0.05  # by which each of `SAFE` may be lower at the worst end of its interval
 SAFE = ("per_class.mel.recall", "referral.melanoma_recall", "malignant.sensitivity")
-FEWEST_LESIONS, FEWEST_MELANOMAS = 150, 15  # below, the interval of a recall is wider than anything one could decide on
+FEWEST_LESIONS = 150  # below, intervals are wider than anything one could decide on
+FEWEST_MELANOMAS = 72  # of fewer, one in twenty may be lost though none of them was: 1 - 0.025 ** (1 / 72) is `MARGIN`
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,8 @@ def intervals(
 
     A share that is 0 or 1 in all resamples gets the exact interval instead, of as many lesions as it is of, and so does
     a change of 0, 1 or -1 of one: that none of n lesions was answered otherwise says as much as that none was missed.
+    For the same reason an interval of changes that ends at 0, since no resample has one beyond, ends where n lesions of
+    which none was lost, or won, allow.
     No interval have the figures of a set of one lesion, one that fewer than `DEFINED` of the resamples define, and
     any other of `Figures.rates` on which all resamples agree.
 
@@ -204,10 +206,19 @@ def intervals(
                 found[key] = [low, high]
         elif len(values) >= DEFINED * samples:
             found[key] = np.percentile(values, [2.5, 97.5]).tolist()
+            if key.startswith("change.") and rates.get(key) is not None:
+                found[key] = _as_far(found[key], values, len(np.unique(unit[rates[key]])))
             if key.endswith("ece") and not key.startswith("change."):  # a change has none, and may lie below zero
                 excess = max(0.0, values.mean() - float(whole[key][0]))
                 found[key] = [max(0.0, float(bound - excess)) for bound in found[key]]
     return found
+
+
+def _as_far(interval: list[float], values: np.ndarray, count: int) -> list[float]:
+    """The interval of a change of a share, moved out where it ends at 0 and none of `count` lesions changed beyond."""
+    low, high = interval
+    unseen = exact_interval(False, count)[1]
+    return [-unseen if low == 0 <= values.min() else low, unseen if high == 0 >= values.max() else high]
 
 
 def exact_interval(right: bool, count: int) -> list[float]:

@@ -60,9 +60,8 @@ def train(layers: np.ndarray, *, epochs: int, seed: int, on_epoch: OnEpoch) -> A
     keras.utils.set_random_seed(seed)
     model, random = build(), np.random.default_rng(seed)
     steps = epochs * (len(layers) // min(BATCH, len(layers)))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, steps, warmup_target=LEARNING_RATE, warmup_steps=min(100, steps // 10)
-    )
+    warmup = min(100, steps // 10)
+    rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=LEARNING_RATE, warmup_steps=warmup)
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
 

@@ -41,6 +41,7 @@ def analyse(*, data: bytes) -> Analysis | NotJudged:
         BundleError: no model is fit for use.
     """
     from skin_model.inference import calibrated, with_patients
+    from skin_model.services.gate import square as gated_square
 
     classifier, gate = workspace.in_use()
     # what outlives this call holds these and never the network, which a page would keep in memory after a promotion
@@ -49,7 +50,7 @@ def analyse(*, data: bytes) -> Analysis | NotJudged:
     square = imaging.centre(imaging.fit(image.pixels, manifest.size))
     answers = classifier.answer(square[None])
     logits, features = answers.logits, answers.features[0]
-    ((report, similar),) = gate.check(square[None], answers.embeddings)
+    ((report, similar),) = gate.check([gated_square(image.pixels, square)], answers.embeddings)
 
     def for_patient(patient: Patient) -> Prediction:
         probabilities = calibrated(with_patients(logits, patient_part, [patient]), manifest)[0]

@@ -99,8 +99,8 @@ def evaluate(
                 )
             source = {
                 "name": ham10000.source_name(table),
-                "images": images.resolve().name,
-                "labels": labels.name,
+                "images": files.shown(images.resolve().name),
+                "labels": files.shown(labels.name),
                 "learned_from": classifier.manifest.data.get("name"),
                 "note": classifier.manifest.note,
             }

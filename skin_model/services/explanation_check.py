@@ -23,6 +23,7 @@ from skin_model.explain.randomised import randomise
 from skin_model.explain.subject import OnProgress, Subject, idle
 from skin_model.inference import Classifier
 from skin_model.services import evaluation, explaining, prediction
+from skin_model.services.evaluation import PIXEL_DIGITS
 from skin_model.taxonomy import CODES
 
 FEWEST = 20  # pictures whose bootstrap interval can carry a verdict that pages act on
@@ -59,11 +60,14 @@ def check(
             f"{images} pictures, the slow methods on {slow_images}: ask for one at least, and for no fewer slow ones "
             "than 0."
         )
-    table = unseen(ham10000.read(data).table, classifier.bundle).sample(frac=1, random_state=seed)
+    if not 0 <= seed < 2**32:
+        raise ConfigurationError(f"The seed must lie between 0 and {2**32 - 1}; {seed} was given.")
+    table, copies = unseen(ham10000.read(data).table, classifier.bundle)
+    table = table.sample(frac=1, random_state=seed)
     # explanations hang on the network alone: limits fitted anew make another version, and change nothing here
     said = {"network": classifier.manifest.files["network.keras"], "data": ham10000.source_name(table), "seed": seed}
     with _Rows(rows_file, said | {"unseen": len(table)}, min(images, slow_images)) as noted:
-        rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress)
+        rows, looked_at = measure(classifier, table, images, slow_images, noted, on_progress, copies)
     # the file may hold slow methods of more pictures than are asked for
     rows[slow_images:] = [{k: v for k, v in row.items() if k not in SLOW} for row in rows[slow_images:]]
     return said | {"images": len(rows), "looked_at": looked_at, "methods": truthfulness.summarise(rows)}
@@ -96,15 +100,15 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [f"{truthfulness.NAMES[key]}: {truthfulness.sentence(methods[key])}" for key in METHODS if key in methods]
 
 
-def unseen(table: pd.DataFrame, made: Bundle) -> pd.DataFrame:
-    """One row per lesion that the model has never met, the first by name."""
-    fresh, _ = evaluation.unseen(table, made)
+def unseen(table: pd.DataFrame, made: Bundle) -> tuple[pd.DataFrame, frozenset[str]]:
+    """One row per lesion that the model has never met, the first by name; and the pixel hashes that it has met."""
+    fresh, pixels = evaluation.unseen(table, made)
     if fresh.empty:
         raise DatasetError(
             f"The model {made.manifest.model_version} has met every lesion of this data set. Give other pictures."
         )
     fresh = fresh.sort_values("image_id")
-    return fresh[~lesions(fresh).duplicated()]
+    return fresh[~lesions(fresh).duplicated()], pixels
 
 
 class _Rows:
@@ -165,11 +169,18 @@ class _Rows:
 
 
 def measure(
-    classifier: Classifier, table: pd.DataFrame, images: int, slow_images: int, noted: _Rows, on_progress: OnProgress
+    classifier: Classifier,
+    table: pd.DataFrame,
+    images: int,
+    slow_images: int,
+    noted: _Rows,
+    on_progress: OnProgress = idle,
+    copies: frozenset[str] = frozenset(),
 ) -> tuple[list[Row], int]:
     """The figures of the first `images` fit pictures of a table with `path` and `mask`, and how many were looked at.
 
-    The slow methods are measured on the first `slow_images` of these.
+    The slow methods are measured on the first `slow_images` of these.  Pictures whose hash is among `copies` are passed
+    over: the model has met them under another name.
     """
     fit = [place for place, row in enumerate(noted.known) if row][:images]
     rows = [row for row in noted.known if row][:images]
@@ -179,7 +190,7 @@ def measure(
     size = classifier.manifest.size
     with _forgetful(classifier.bundle) as controls:
         left = table[len(noted.known) :]
-        for item in prediction.readable(prediction.load(left["path"], size, masks=left["mask"])):
+        for item in prediction.readable(prediction.load(left["path"], size, bool(copies), masks=left["mask"])):
             if len(rows) == images:
                 break
             on_progress(len(rows), images)
@@ -187,7 +198,7 @@ def measure(
             row: Row | None = None
             subject = explaining.subject(item.square, classifier)
             target = int(classifier.outputs(subject.image[None])[0].argmax())
-            if faithfulness.depends(subject, target):
+            if item.pixels[:PIXEL_DIGITS] not in copies and faithfulness.depends(subject, target):
                 methods = [key for key, method in METHODS.items() if len(rows) < slow_images or not method.slow]
                 own = _maps(subject, target, methods)
                 row = _alike(own, item.square, target, classifier, controls, random)
@@ -197,7 +208,8 @@ def measure(
     looked_at = len(noted.known)
     if not rows:
         raise DatasetError(
-            f"None of {looked_at} pictures loses its likeliest class when it is blurred, so nothing can be measured. "
+            f"None of {looked_at} pictures is new to the model and loses its likeliest class when it is blurred, so "
+            "nothing can be measured. "
             "Give other pictures."
         )
     on_progress(images, images)

@@ -1,5 +1,6 @@
 """Explanations of judged files, as pictures in a folder."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from skin_model.taxonomy import CODES
 
 LIKELIEST = "likeliest"
 OPACITY = 0.45
+_STEM = 180  # bytes of a picture's own name in that of its explanation
 
 
 def check_order(methods: Iterable[str], targets: Iterable[str]) -> None:
@@ -55,7 +57,7 @@ def write(
             entry: dict[str, Any] = {"method": method, "target": code, "file": None}
             if found[code].heat_map.any():
                 # part of the hash: files of one name from several folders must not overwrite each other
-                entry["file"] = f"{judged.path.stem}-{judged.sha256[:8]}-{method}-{code}.png"
+                entry["file"] = f"{_short(judged.path.stem)}-{judged.sha256[:8]}-{method}-{code}.png"
                 painted = explaining.paint(analysis=analysis, heat_map=found[code].heat_map, opacity=OPACITY)
                 _, png = cv2.imencode(".png", painted[:, :, ::-1])
                 with files.whole(folder / entry["file"]) as partial:
@@ -64,3 +66,9 @@ def write(
                 entry["note"] = explaining.nothing(code)
             written.append(entry)
     return written
+
+
+def _short(stem: str) -> str:
+    """A name that leaves room for what follows it in the 255 bytes of a file name; the hash keeps it apart."""
+    whole = os.fsencode(stem)
+    return stem if len(whole) <= _STEM else whole[:_STEM].decode(errors="ignore")

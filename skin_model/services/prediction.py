@@ -17,6 +17,7 @@ from skin_model.entities import FINE, REFUSED, Patient, Prediction, QualityRepor
 from skin_model.errors import ConfigurationError, DatasetError, ImageError
 from skin_model.inference import Classifier
 from skin_model.services.gate import Gate
+from skin_model.services.gate import square as gated_square
 
 BATCH = 32
 Change = Callable[[int, np.ndarray], np.ndarray]  # (position, pixels) -> pixels
@@ -32,6 +33,7 @@ class Loaded:
         sha256, pixels: hashes of the file's bytes and of its pixels, where asked for.
         mask: uint8 (s, s), the lesion's mask over the same square, or None where there is none.
         error: a sentence.
+        gated: what the gate looks at, where asked for.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Loaded:
     pixels: str = ""
     mask: np.ndarray | None = None
     error: str = ""
+    gated: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,15 @@ def predict(
             f"The model {classifier.manifest.model_version} judges pictures alone; leave age, sex and site out."
         )
     gate, manifest = Gate(classifier.bundle), classifier.manifest
-    for group in batches(load(listed(paths), manifest.size)):
+    for group in batches(load(listed(paths), manifest.size, to_gate=True)):
         squares = [item.square for item in group if not item.error]
         answered: Iterator[tuple[np.ndarray, QualityReport]] = iter(())
         if squares:
             stack = np.stack(squares)
             answers = classifier.answer(stack, views)
             logits = classifier.with_patients(answers.logits, [patient] * len(squares))
-            reports = [report for report, _ in gate.check(stack, answers.embeddings)]
+            looked_at = [item.gated for item in group if item.gated is not None]
+            reports = [report for report, _ in gate.check(looked_at, answers.embeddings)]
             answered = zip(classifier.probabilities(logits), reports, strict=True)
         for item in group:
             if item.error:
@@ -146,6 +150,7 @@ def load(
     *,
     masks: Iterable[Path | None] = (),
     change: Change | None = None,
+    to_gate: bool = False,
 ) -> Iterator[Loaded]:
     """Read and prepare files ahead of the network, in order, in threads; at most two batches wait in memory.
 
@@ -155,6 +160,7 @@ def load(
         with_pixels: also hash the decoded pixels.
         masks: the lesion mask of each file, or none at all.
         change: makes another picture of each, told its position.
+        to_gate: also cut what the gate looks at.
     """
 
     def one(position: int, path: Path, mask: Path | None) -> Loaded:
@@ -166,7 +172,9 @@ def load(
         pixels = change(position, image.pixels) if change else image.pixels
         square = imaging.centre(imaging.fit(pixels, size))
         judged = None if found is None else imaging.centre(imaging.fit(found, size))
-        return Loaded(path, square, image.sha256, imaging.pixel_hash(pixels) if with_pixels else "", judged)
+        hashed = imaging.pixel_hash(pixels) if with_pixels else ""
+        gated = gated_square(pixels, square) if to_gate else None
+        return Loaded(path, square, image.sha256, hashed, judged, gated=gated)
 
     waiting: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(READERS) as pool:

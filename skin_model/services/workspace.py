@@ -189,7 +189,7 @@ def _load(slot: _Slot, promoted: Promotion | None) -> None:
     try:
         import numpy as np
 
-        from skin_model.services.gate import Gate
+        from skin_model.services.gate import SIDE, Gate
 
         if promoted is not None:
             _fetch(promoted, folder)
@@ -198,7 +198,8 @@ def _load(slot: _Slot, promoted: Promotion | None) -> None:
         loaded.require_diagnosis()
         size = loaded.manifest.size
         gate, blank = Gate(loaded.bundle), np.zeros((1, size, size, 3), np.uint8)
-        gate.check(blank, loaded.answer(blank).embeddings)  # the first run allocates; no user should wait for it
+        looked_at = [np.zeros((SIDE, SIDE, 3), np.uint8)]
+        gate.check(looked_at, loaded.answer(blank).embeddings)  # the first run allocates; no user should wait for it
         slot.classifier, slot.gate, slot.summary = loaded, gate, _summary(loaded.bundle)
     except BundleError as error:
         slot.error = str(error) if promoted is None else _with_way_back(promoted, f"damaged: {error}")
