@@ -52,7 +52,7 @@ def test_the_commands_of_the_bundled_models_card_can_be_run_one_after_the_other(
     lines = card.split("```sh\n")[1].split("\n```")[0].splitlines()
     assert lines == reproduction.commands(shipped)
     check_order(lines)
-    assert [line for line in lines if "--teachers runs/7,runs/1 " in line]
+    assert [line for line in lines if "--teachers runs/8,runs/1 " in line]
 
 
 def test_a_teacher_is_named_by_the_command_that_makes_it_and_otherwise_in_words(
@@ -91,7 +91,7 @@ def test_a_training_from_a_bundled_pair_is_told_with_all_that_went_before(shippe
     both = run(tmp_path / "both", replace(pair, weights=f"{other}/best.keras,{on}/best.keras"), history=())
     lines = reproduction.commands(of_run(both, shipped))
     check_order(lines)
-    assert [line for line in lines if "--teachers runs/8,runs/2 " in line]
+    assert [line for line in lines if "--teachers runs/9,runs/2 " in line]
     assert lines[joined + 2] == f"python -m skin_model join runs/1 runs/{joined + 2} --out runs/{joined + 3}"
 
 
