@@ -317,7 +317,7 @@ def _origin(config: TrainingConfig) -> Version | None:
         return None
     name = Path(named[0]).relative_to(home).parts[0]
     with suppress(JobError):  # it is no training's id but the name of a version
-        name = queue.find(name).outcome["version"]
+        name = (queue.find(name).outcome or {}).get("version", name)  # none was made of one that was cancelled
     return next((version for version in registry.versions() if name in (version.number, version.name)), None)
 
 

@@ -449,6 +449,7 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     versions = [
         registry.Version(3, "drawn-model", "challenger", True, ""),
         registry.Version(1, "first-model", "retired", False, ""),
+        registry.Version(2, "second-model", "champion", False, ""),
     ]
     papers = registry.papers(versions[1])
     past = [Promotion(NOW, "ben", 2, 1, "", "", "better on the ward")]
@@ -465,7 +466,7 @@ def test_a_challenger_is_put_into_use_with_its_reason_and_a_drawn_one_cannot_be(
     app.selectbox[0].set_value(1).run()
     app.text_input[0].set_value("complaints")
     app = press(app, "Return to this version")
-    assert fake.asked == [("promote", {"version": versions[1], "who": "ada", "reason": "complaints"})]
+    assert fake.asked == [("promote", {"version": versions[1], "who": "ada", "reason": "complaints", "instead_of": 2})]
     assert "Version 1 is in use now" in words(app)
 
 
