@@ -4,7 +4,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from skin_model import bundle
+from skin_model import bundle, files
 from skin_model.entities import DataSet, Job
 from skin_model.errors import ConfigurationError, DatasetError
 from skin_model.jobs import queue
@@ -87,7 +87,7 @@ def submit_scoring(*, folder: Path, version: Version, who: str, job: str) -> str
     names = [str(path.relative_to(folder)) for path in prediction.listed([folder]) if path != folder]
     if not names:
         raise DatasetError(f"There is no image in {folder}, or it may not be read by this program's user.")
-    if nameless := [name for name in names if not _is_text(name)]:
+    if nameless := [name for name in names if files.shown(name) != name]:
         raise DatasetError(
             f"The names of {len(nameless):,} files are not UTF-8, such as {nameless[0]!a}: answers under such names "
             "could be neither kept nor read. Rename them."
@@ -134,11 +134,6 @@ def scored(*, job: Job) -> str:
     """The answers of the finished chunks of a folder, as CSV."""
     texts = [text for part in parts(job=job.id) for text in queue.steps(part.id, divided.ANSWERS)]
     return ",".join(divided.COLUMNS) + "\n" + "".join(texts)
-
-
-def _is_text(name: str) -> bool:
-    """Whether a file name is valid UTF-8; on Linux it may be any bytes."""
-    return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def _in_order(found: list[Job]) -> list[Job]:

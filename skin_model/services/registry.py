@@ -222,12 +222,12 @@ def promote(*, version: Version, who: str, reason: str, instead_of: int | None =
         raise ConfigurationError(f"Version {version.number} does not name the seven diagnoses; the app needs them.")
     past = history()
     in_use = past[0].version if past else 1
-    if past and instead_of not in (None, in_use):
-        raise StoreError(records.overtaken(past[0]))
     if version.number == in_use:
         raise ConfigurationError(f"Version {version.number} is in use already.")
     manifest = bundle.sha256(made.folder / "manifest.json")
-    promotion = Promotion(datetime.now(UTC), who, version.number, in_use, version.source, manifest, reason.strip())
+    promotion = Promotion(
+        datetime.now(UTC), who, version.number, instead_of or in_use, version.source, manifest, reason.strip()
+    )
     action = "roll back" if version.number in {1, *(p.version for p in past)} else "promote"
     with database.writing() as record:
         records.promote(record, promotion)

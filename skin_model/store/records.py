@@ -68,13 +68,10 @@ def promote(connection: sa.Connection, promotion: Promotion) -> None:
         connection.execute(sa.text("LOCK TABLE promotions IN SHARE ROW EXCLUSIVE MODE"))
     newest = promotions(connection, limit=1)
     if newest and newest[0].version != promotion.previous:
-        raise StoreError(overtaken(newest[0]))
+        raise StoreError(
+            f"{newest[0].actor} put version {newest[0].version} into use meanwhile. Look at the page again."
+        )
     connection.execute(sa.insert(tables.promotions).values(dataclasses.asdict(promotion)))
-
-
-def overtaken(newest: Promotion) -> str:
-    """What to say to someone who decided before they knew of a promotion."""
-    return f"{newest.actor} put version {newest.version} into use meanwhile. Look at the page again."
 
 
 def promotions(connection: sa.Connection, *, limit: int | None = None) -> list[Promotion]:
